@@ -1,0 +1,33 @@
+# make demo   install, and run the whole pipeline on the embedded phantom
+# make test   install, and run every test
+# make lab    install, and open JupyterLab at the first notebook
+# make export write package and README from the notebooks
+# CPU=1       take PyTorch's CPU build (about 1 GB in place of 6)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lab export
+
+demo: $(VENV)/.installed
+	$(BIN)/lumbar_seg demo
+
+test: $(VENV)/.installed
+	$(BIN)/python .ci/checks.py
+
+lab: $(VENV)/.installed
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+export: $(VENV)/.installed
+	$(BIN)/python .ci/checks.py --fix
+
+$(VENV)/.installed: settings.ini setup.py pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lumbar_seg needs Python 3.10 or newer; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo 'Installing into $(VENV) (a few minutes the first time)'
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(CPU),$(BIN)/python -m pip install --quiet torch torchvision --index-url $(CPU_INDEX))
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@

@@ -43,10 +43,11 @@ def thresholds_from(
     "Thresholds that hold all masks of the table, with room. `DataError` if all are empty."
     found = table[table.area_frac > 0]
     if not len(found): raise DataError('All masks are empty, so they say nothing about bone.')
-    return replace(base, band_top=round(max(0., found.top_rel.min() - BAND_MARGIN), 3),
-                   band_bottom=round(min(1., found.bottom_rel.max() + BAND_MARGIN), 3),
-                   min_area_frac=round(found.area_frac.min()*SPECK_FRACTION, 6), plausible_min=round(found.area_frac.min()/AREA_MARGIN, 6),
-                   plausible_max=round(min(1., found.area_frac.max()*AREA_MARGIN), 6))
+    top, bottom = float(found.top_rel.min()), float(found.bottom_rel.max())
+    smallest, largest = float(found.area_frac.min()), float(found.area_frac.max())
+    return replace(base, band_top=round(max(0., top - BAND_MARGIN), 3), band_bottom=round(min(1., bottom + BAND_MARGIN), 3),
+                   min_area_frac=round(smallest*SPECK_FRACTION, 6), plausible_min=round(smallest/AREA_MARGIN, 6),
+                   plausible_max=round(min(1., largest*AREA_MARGIN), 6))
 
 # %% ../nbs/15_analysis.ipynb #8478db05
 @dataclass
@@ -126,7 +127,8 @@ class Evaluation:
         return summarise_scores(self.scores)
 
     def __str__(self):
-        values = '\n'.join(f'  {k}: {v:.4f}' if isinstance(v, float) else f'  {k}: {v}' for k, v in self.summary.items())
+        def shown(v): return f'{v:.4f}' if isinstance(v, float) and not np.isnan(v) else 'no such frames' if isinstance(v, float) else v
+        values = '\n'.join(f'  {k}: {shown(v)}' for k, v in self.summary.items())
         return '\n'.join([f'{self.weights.name} on {self.part}.txt:', values, *(f'WARNING: {w}' for w in self.warnings)])
 
 def _warnings(record, splits, scores, part):

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .core import DataError, Paths, image_files, masks_by_id, progress, read_mask, write_keeping
+from .core import DataError, Paths, masks_by_id, progress, read_mask, write_keeping
 from .dataset import UltrasoundBoneDataset
 from .metrics import frame_scores, summarise_scores
 from .postprocess import Thresholds, load_thresholds
@@ -127,8 +127,8 @@ class Evaluation:
         return summarise_scores(self.scores)
 
     def __str__(self):
-        def shown(v): return f'{v:.4f}' if isinstance(v, float) and not np.isnan(v) else 'no such frames' if isinstance(v, float) else v
-        values = '\n'.join(f'  {k}: {shown(v)}' for k, v in self.summary.items())
+        values = '\n'.join(f'  {k}: {v:.4f}' if isinstance(v, float) else f'  {k}: {v}' for k, v in self.summary.items())
+        values = values.replace('nan', 'no such frames')
         return '\n'.join([f'{self.weights.name} on {self.part}.txt:', values, *(f'WARNING: {w}' for w in self.warnings)])
 
 def _warnings(record, splits, scores, part):

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import nbformat
 from fastcore.docments import docments

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['ALPHA', 'dice_loss', 'BCEDiceLoss']
 
-# %% ../nbs/07_losses.ipynb #0b0592f8
-import torch
+# %% ../nbs/07_losses.ipynb #edc3f722
 from torch import Tensor, nn
 
 # %% ../nbs/07_losses.ipynb #a856caae

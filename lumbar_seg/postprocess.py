@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Thresholds', 'load_thresholds', 'keep_largest_component', 'postprocess_mask']
 
-# %% ../nbs/11_postprocess.ipynb #922e6796
+# %% ../nbs/11_postprocess.ipynb #b2c29561
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .core import DataError, Paths, write_json
+from .core import DataError, Paths
 
 # %% ../nbs/11_postprocess.ipynb #95b32cdf
 @dataclass(frozen=True)

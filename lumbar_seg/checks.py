@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['REMEDIES', 'NOTES', 'MAX_FOREGROUND', 'mask_problem', 'PairReport', 'check_pairs']
 
-# %% ../nbs/03_checks.ipynb #1d0b969e
+# %% ../nbs/03_checks.ipynb #3db2f01f
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from lumbar_seg.core import (
-    MASK_PATTERN, DataError, Paths, by_stem, image_files, masks_by_id, progress, read_frames_csv, read_gray, read_mask_values,
+    MASK_PATTERN, DataError, Paths, by_stem, image_files, masks_by_id, pixel_sizes, progress, read_frames_csv, read_gray, read_mask_values,
 )
 
 # %% ../nbs/03_checks.ipynb #5c543231
@@ -98,12 +98,13 @@ def _pair_problem(frame, mask, may_be_empty):
     except DataError as e: problem = 'unreadable mask', str(e)
     return problem and (problem[0], mask, problem[1])
 
-# %% ../nbs/03_checks.ipynb #2110583f
+# %% ../nbs/03_checks.ipynb #e400f755
 def check_pairs(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     pattern: str = MASK_PATTERN, # regular expression of a mask's stem; group 1 is the frame's stem
 ) -> PairReport:
-    "Read every frame in `images/` and every mask in `masks_manual/` and report what makes a pair unusable. Changes nothing."
+    """Read every frame in `images/` and every mask in `masks_manual/` and report what makes a pair unusable. Changes nothing.
+    `DataError` where frames.csv cannot be used: no filename, a file twice, or a pixel size that cannot be."""
     paths = Paths(root)
     all_masks = image_files(paths.masks_manual)
     frames, masks = by_stem(image_files(paths.images)), masks_by_id(paths.masks_manual, pattern)
@@ -111,6 +112,7 @@ def check_pairs(
     found = list(_name_problems(frames, masks, sorted(stray)))
 
     table = read_frames_csv(paths)
+    pixel_sizes(paths, list(table.index))
     boneless = set(table.index[table.has_bone == 0]) if 'has_bone' in table else set()
     pairs = [(files[0], masks[stem][0]) for stem, files in frames.items() if len(files) == 1 == len(masks.get(stem, []))]
     unusable = [p for frame, mask in progress(pairs, 'check pairs') if (p := _pair_problem(frame, mask, frame.name in boneless))]

@@ -15,15 +15,15 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 from torch import Tensor
 
-# %% ../nbs/09_metrics.ipynb #3de1f5a2
+# %% ../nbs/09_metrics.ipynb #de303555
 def dice(
     prediction: np.ndarray, # bool [H,W]
     truth: np.ndarray, # bool [H,W]
 ) -> float: # 0 to 1
     "2 |A and B| / (|A| + |B|); 1 if both are empty. `ValueError` if the shapes differ."
     _same_shape(prediction, truth)
-    total = prediction.sum() + truth.sum()
-    return float(2*(prediction & truth).sum()/total) if total else 1.
+    total = np.count_nonzero(prediction) + np.count_nonzero(truth)
+    return float(2*np.count_nonzero(prediction & truth)/total) if total else 1.
 
 def iou(
     prediction: np.ndarray, # bool [H,W]
@@ -31,8 +31,8 @@ def iou(
 ) -> float: # 0 to 1
     "|A and B| / |A or B|; 1 if both are empty. `ValueError` if the shapes differ."
     _same_shape(prediction, truth)
-    union = (prediction | truth).sum()
-    return float((prediction & truth).sum()/union) if union else 1.
+    union = np.count_nonzero(prediction | truth)
+    return float(np.count_nonzero(prediction & truth)/union) if union else 1.
 
 def _same_shape(prediction, truth):
     if prediction.shape != truth.shape: raise ValueError(f'Prediction {prediction.shape} and truth {truth.shape} differ in size.')
@@ -50,12 +50,12 @@ def batch_dice(
     overlap, total = (prediction & truth).sum((1, 2, 3)), prediction.sum((1, 2, 3)) + truth.sum((1, 2, 3))
     return torch.where(total > 0, 2*overlap/total.clamp(min=1), torch.ones_like(total, dtype=torch.float))
 
-# %% ../nbs/09_metrics.ipynb #1926b680
+# %% ../nbs/09_metrics.ipynb #5596b18d
 def _in_box(mask, thin):
     "Points (row, column) that `thin` leaves of the mask; only its bounding box is computed on."
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    rows, columns = np.nonzero(thin(np.pad(mask[top:top + height, left:left + width], 1)))
-    return np.stack([rows + top - 1, columns + left - 1], axis=1).astype(float)
+    thinned = thin(np.pad(mask[top:top + height, left:left + width], 1))
+    return cv2.findNonZero(thinned.astype(np.uint8)).reshape(-1, 2)[:, ::-1] + np.array([top - 1., left - 1.])
 
 def centreline(
     mask: np.ndarray, # bool [H,W]

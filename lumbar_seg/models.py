@@ -80,7 +80,7 @@ def build_model(
     if name == 'small': return SimpleUNet(base_ch=base_ch), 'random'
     raise DataError(f"There is no model '{name}'. Choose one of: {', '.join(MODELS)}.")
 
-# %% ../nbs/10_models.ipynb #599ea169
+# %% ../nbs/10_models.ipynb #69d5ec69
 class Ensemble(nn.Module):
     "Networks that vote: [B,C,H,W] to the logits [B,1,H,W] of the mean of their probabilities."
     def __init__(self,
@@ -90,7 +90,8 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x):
-        return torch.logit(torch.stack([member(x).sigmoid() for member in self.members]).mean(0), eps=1e-6)
+        p = torch.stack([member(x).sigmoid() for member in self.members]).mean(0).clamp(1e-6, 1 - 1e-6)
+        return torch.log(p) - torch.log(1 - p)          # torch.logit, in steps that other engines know too
 
 # %% ../nbs/10_models.ipynb #c4cf23af
 def record_path(

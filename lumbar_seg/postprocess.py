@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import DataError, Paths
 
-# %% ../nbs/12_postprocess.ipynb #95b32cdf
+# %% ../nbs/12_postprocess.ipynb #7ac3895a
 @dataclass(frozen=True)
 class Thresholds:
     "What a mask of bone looks like. All fractions are of the frame's height or area. `DataError` for values that cannot be."
@@ -25,6 +25,7 @@ class Thresholds:
     fallback: bool = True # keep the largest component where nothing else is left?
     plausible_min: float = .001 # a mask with a smaller area is not plausible
     plausible_max: float = .15 # nor one with a larger area
+    measured_on: str = '' # the masks that decided, where they were measured
 
     def __post_init__(self):
         for low, high in ((self.band_top, self.band_bottom), (self.plausible_min, self.plausible_max)):
@@ -57,17 +58,20 @@ def keep_largest_component(
     labels, areas = _components(mask)
     return labels == areas.argmax() if areas.any() else np.zeros_like(mask, bool)
 
-# %% ../nbs/12_postprocess.ipynb #964fe91e
+# %% ../nbs/12_postprocess.ipynb #9356f3a8
 def postprocess_mask(
     mask: np.ndarray, # bool [H,W], thresholded prediction at original size
     thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
 ) -> np.ndarray: # bool [H,W]
     "Clear what lies outside the depth band and components below `min_area_frac` of the frame; fall back to the largest one."
-    height = len(mask)
     banded = mask.copy()
-    banded[:round(thresholds.band_top*height)] = False
-    banded[round(thresholds.band_bottom*height):] = False
-    labels, areas = _components(banded)
-    large = (areas >= thresholds.min_area_frac*mask.size) & (areas > 0)
-    if large.any(): return large[labels]
-    return keep_largest_component(banded) if thresholds.fallback else np.zeros_like(mask)
+    banded[:round(thresholds.band_top*len(mask))] = False
+    banded[round(thresholds.band_bottom*len(mask)):] = False
+    left, top, width, height = cv2.boundingRect(banded.view(np.uint8))
+    if not width: return banded
+    box = np.s_[top:top + height, left:left + width]           # what is empty need not be labelled
+    labels, areas = _components(banded[box])
+    large = areas >= max(thresholds.min_area_frac*mask.size, 1)
+    if thresholds.fallback and not large.any(): large = np.arange(len(areas)) == areas.argmax()
+    banded[box] = large[labels]
+    return banded

@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import DataError, Paths, matched_pairs, read_gray, read_mask
 
-# %% ../nbs/02_viz.ipynb #83c12136
+# %% ../nbs/02_viz.ipynb #9238ee1d
 RED = (255, 0, 0)
 OPACITY = 0.4
 
@@ -26,9 +26,11 @@ def overlay(
 ) -> np.ndarray: # RGB, uint8 [H,W,3]
     "The frame with the mask blended in. `DataError` if their sizes differ."
     if image.shape != mask.shape: raise DataError(f'The frame is {image.shape} and the mask {mask.shape}; they must have one size.')
-    blended = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    blended[mask] = ((1 - opacity)*blended[mask] + opacity*np.array(colour)).round().astype(np.uint8)
-    return blended
+    def channel(value):
+        blended = ((1 - opacity)*np.arange(256) + opacity*value).round().astype(np.uint8)      # of each of the 256 gray values
+        return np.where(mask, cv2.LUT(image, blended), image)
+    channels = {value: channel(value) for value in set(colour)}
+    return cv2.merge([channels[value] for value in colour])
 
 def gray_overlay(
     image: np.ndarray, # frame, uint8 [H,W]
@@ -38,7 +40,7 @@ def gray_overlay(
     "Frame and mask added with weights, in gray (`cv2.addWeighted`)."
     return cv2.addWeighted(image, 1 - opacity, np.where(mask, 255, 0).astype(np.uint8), opacity, 0)
 
-# %% ../nbs/02_viz.ipynb #ef715b35
+# %% ../nbs/02_viz.ipynb #9a8d86f3
 def show_grid(
     rows: list[list[np.ndarray]], # rows of pictures, gray [H,W] or RGB [H,W,3]
     titles: list[list[str]] | None = None, # a title for each picture
@@ -51,7 +53,7 @@ def show_grid(
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             axes[r, c].imshow(picture, cmap='gray', vmin=0, vmax=1 if picture.dtype == bool else 255)
-            if titles: axes[r, c].set_title(titles[r][c], fontsize=9)
+            if titles: axes[r, c].set_title(titles[r][c], fontsize=9, parse_math=False)      # a file name may hold any number of $
     figure.tight_layout(pad=.3)
     plt.close(figure)      # the notebook shows the returned figure once
     return figure

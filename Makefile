@@ -2,6 +2,7 @@
 # make test   install, and run every test
 # make lab    install, and open JupyterLab at the first notebook
 # make export write package and README from the notebooks
+# make bench  install, and run the benchmarks; their pages keep the tables
 # CPU=1       take PyTorch's CPU build (about 1 GB in place of 6)
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lab export
+.PHONY: demo test lab export bench
 
 demo: $(VENV)/.installed
 	$(BIN)/lumbar_seg demo
@@ -22,6 +23,10 @@ lab: $(VENV)/.installed
 
 export: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py --fix
+
+bench: $(VENV)/.installed
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 nbs/benchmarks/*.ipynb
+	$(BIN)/nbdev_clean
 
 $(VENV)/.installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lumbar_seg needs Python 3.10 or newer; try: make PYTHON=python3.12 ...")'

@@ -182,7 +182,7 @@ def read_gray(
     "The frame as uint8 [H,W]; colour is converted to luminance. `DataError` if it cannot be read."
     return _decode(path, cv2.IMREAD_GRAYSCALE)
 
-# %% ../nbs/00_core.ipynb #15876ab1
+# %% ../nbs/00_core.ipynb #b623a83a
 def read_mask(
     path: Path, # mask file
 ) -> np.ndarray:
@@ -239,7 +239,7 @@ def write_mask(
 ):
     "Write the mask as a 0/255 PNG. `DataError` if the file exists and `overwrite` is not set."
     if Path(path).exists() and not overwrite: raise DataError(f'{path} exists and is not overwritten. Move it away first.')
-    write_image(path, np.where(mask, 255, 0).astype(np.uint8))
+    write_image(path, mask.astype(np.uint8)*255)
 
 # %% ../nbs/00_core.ipynb #488486b6
 MASK_PATTERN = r'(.+?)(?:_mask)?'

@@ -54,16 +54,13 @@ class TorchEngine:
         with torch.autocast('cuda', torch.float16, enabled=self.half): logits = self.model(x)
         return logits[:, 0].float().cpu().numpy()
 
-# %% ../nbs/13_engines.ipynb #c32ae57e
+# %% ../nbs/13_engines.ipynb #f11818b0
 def has_openvino() -> bool:
-    "Is OpenVINO installed?"
-    return importlib.util.find_spec('openvino') is not None
+    "Is OpenVINO installed, and has nobody imported it yet with its usage statistics switched on?"
+    return importlib.util.find_spec('openvino') is not None and sys.modules.get('openvino_telemetry') is None
 
 def quiet_openvino():
-    "The module `openvino`, unable to send usage statistics. `DataError` where it was imported before, able to."
-    if sys.modules.get('openvino_telemetry') is not None:
-        raise DataError('openvino was imported before lumbar_seg, with its usage statistics switched on. Import lumbar_seg first, '
-                        'or use --engine torch.')
+    "The module `openvino`, unable to send usage statistics. See `has_openvino`."
     sys.modules['openvino_telemetry'] = None           # an import of it fails from now on
     import openvino
     return openvino
@@ -97,7 +94,7 @@ class OpenVINOEngine:
         if not hasattr(self.local, 'request'): self.local.request = self.compiled.create_infer_request()
         return np.stack([self.local.request.infer({0: frame[None]})[0][0, 0].copy() for frame in np.ascontiguousarray(batch)])
 
-# %% ../nbs/13_engines.ipynb #2d678d95
+# %% ../nbs/13_engines.ipynb #49f0db9b
 ENGINES = ('auto', 'torch', 'openvino')
 
 def make_engine(
@@ -112,6 +109,7 @@ def make_engine(
     if engine not in ENGINES: raise DataError(f"There is no engine '{engine}'. Choose one of: {', '.join(ENGINES)}.")
     where = pick_device(device)
     if engine == 'openvino' and where.type != 'cpu': raise DataError(f'OpenVINO computes on the CPU, not on {where}. Use --device cpu.')
-    if engine == 'openvino' and not has_openvino(): raise DataError('OpenVINO is not installed: pip install "lumbar_seg[fast]"')
+    if engine == 'openvino' and not has_openvino():
+        raise DataError('OpenVINO is not installed (pip install "lumbar_seg[fast]"), or was imported before with its usage statistics switched on.')
     if engine != 'torch' and where.type == 'cpu' and has_openvino(): return OpenVINOEngine(model, weights, in_channels, img_size)
     return TorchEngine(model, where)

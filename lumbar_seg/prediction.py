@@ -6,7 +6,7 @@
 __all__ = ['DONE_FILE', 'BATCH_FRAMES', 'find_weights', 'Predictor', 'BulkReport', 'predict_files', 'predict_folder',
            'show_predictions']
 
-# %% ../nbs/14_prediction.ipynb #2941325a
+# %% ../nbs/14_prediction.ipynb #6e30e754
 import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from lumbar_seg.core import (
     RUN_FILE, DataError, Paths, by_stem, file_hash, image_files, is_among, pick_device, progress, read_gray, set_aside, write_image, write_json,
@@ -30,7 +31,7 @@ from .postprocess import Thresholds, load_thresholds, postprocess_mask
 from .training import PRESETS
 from .viz import overlay, show_grid
 
-# %% ../nbs/14_prediction.ipynb #c7c7a1e2
+# %% ../nbs/14_prediction.ipynb #d7368d6e
 def find_weights(
     paths: Paths, # data layout
     weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's
@@ -66,7 +67,7 @@ class Predictor:
     ) -> list[np.ndarray]: # float32 [H,W] in [0, 1], each of its frame's size
         "Probability of bone in every pixel. The frames go through the network as one batch."
         batch = np.stack([image_tensor(image, self.img_size).numpy() for image in images])
-        squares = 1/(1 + np.exp(-self.engine(np.repeat(batch, self.in_channels, axis=1))))
+        squares = expit(self.engine(np.repeat(batch, self.in_channels, axis=1)))
         return [cv2.resize(square, image.shape[::-1]) for square, image in zip(squares, images, strict=True)]
 
     def masks(self,
@@ -124,7 +125,7 @@ def _finished(done_file, targets):
     if changed: raise DataError(f'{len(changed)} frames, such as {changed[0]}, are other pictures than those predicted under their names. {_ADVICE}')
     return finished
 
-# %% ../nbs/14_prediction.ipynb #7a17f5ab
+# %% ../nbs/14_prediction.ipynb #b8fd882e
 def _predict_batch(predictor, batch, targets, thresholds):
     "Predict and write some frames: rows for `done.csv`, names without bone, lines for frames that failed."
     frames, failed = {}, []
@@ -150,7 +151,7 @@ def predict_files(
     for stem, same in by_stem(files).items():
         if len(same) > 1: raise DataError(f"{same[0]} and {same[1].name} would share the mask {stem}.png. Rename or remove one of them.")
     run = {'weights': predictor.weights.name, 'weights_sha256': file_hash(predictor.weights), 'img_size': predictor.img_size,
-           'threshold': predictor.threshold, 'thresholds': asdict(thresholds)}
+           'threshold': predictor.threshold, 'thresholds': {k: v for k, v in asdict(thresholds).items() if k != 'measured_on'}}
     _claim_folders([mask_dir, overlay_dir], run, predictor.engine.name, replace)
     targets = {f: (mask_dir/f'{f.stem}.png', overlay_dir/f'{f.stem}_overlay.png') for f in files}
     finished = _finished(mask_dir/DONE_FILE, targets)

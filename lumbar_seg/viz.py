@@ -26,11 +26,13 @@ def overlay(
 ) -> np.ndarray: # RGB, uint8 [H,W,3]
     "The frame with the mask blended in. `DataError` if their sizes differ."
     if image.shape != mask.shape: raise DataError(f'The frame is {image.shape} and the mask {mask.shape}; they must have one size.')
-    def channel(value):
-        blended = ((1 - opacity)*np.arange(256) + opacity*value).round().astype(np.uint8)      # of each of the 256 gray values
-        return np.where(mask, cv2.LUT(image, blended), image)
-    channels = {value: channel(value) for value in set(colour)}
-    return cv2.merge([channels[value] for value in colour])
+    blended = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    box = np.s_[top:top + height, left:left + width]           # nothing else changes
+    for channel, value in enumerate(colour):
+        of_gray = ((1 - opacity)*np.arange(256) + opacity*value).round().astype(np.uint8)       # of each of the 256 gray values
+        if width: np.copyto(blended[box][..., channel], cv2.LUT(image[box], of_gray), where=mask[box])
+    return blended
 
 def gray_overlay(
     image: np.ndarray, # frame, uint8 [H,W]

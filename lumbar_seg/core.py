@@ -8,7 +8,8 @@ __all__ = ['ROOT_VARIABLE', 'IMAGE_SUFFIXES', 'MASK_PATTERN', 'PIXEL_SIZE_LIMITS
            'set_aside', 'write_keeping', 'read_gray', 'read_mask', 'read_mask_values', 'encode_png', 'write_image',
            'write_mask', 'compile_pattern', 'masks_by_id', 'matched_pairs', 'read_frames_csv', 'parse_pixel_size',
            'pixel_sizes', 'file_hash', 'text_hash', 'fingerprint', 'picture_hash', 'is_among', 'hashes_record',
-           'pairs_record', 'weights_record', 'code_commit', 'versions', 'seed_everything', 'pick_device', 'progress']
+           'pairs_record', 'weights_record', 'code_commit', 'versions', 'seed_everything', 'pick_device', 'cores',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #98206f2e
 import contextlib
@@ -420,6 +421,10 @@ def pick_device(
     missing = {'cuda': not torch.cuda.is_available(), 'mps': not has_mps}.get(device.type, False)
     if missing: raise DataError(f'This machine has no {device.type} device that PyTorch can use. Use --device cpu or auto.')
     return device
+
+def cores() -> int:
+    "How many processor cores this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 def progress(
     items, # anything to iterate over

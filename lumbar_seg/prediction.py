@@ -18,13 +18,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from torch import nn
 
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, by_stem, file_hash, image_files, is_among, pick_device, progress, read_gray, set_aside, write_image, write_json,
+    RUN_FILE, DataError, Paths, by_stem, cores, file_hash, image_files, is_among, pick_device, progress, read_gray, set_aside, write_image, write_json,
     write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
-from .engines import cores, make_engine
+from .engines import make_engine
 from .metrics import PROBABILITY_THRESHOLD, dice
 from .models import load_checkpoint
 from .postprocess import Thresholds, load_thresholds, postprocess_mask
@@ -48,9 +49,10 @@ class Predictor:
         device: str = 'auto', # auto, cpu, cuda or mps
         img_size: int | None = None, # side of the network's input; default: that of its training, else 256
         engine: str = 'auto', # auto, torch or openvino: what computes the network
+        network: nn.Module | None = None, # for weights of a network that is not ours: that network, to be filled
     ):
         self.weights, self.device = Path(weights), pick_device(device)
-        model, self.record = load_checkpoint(self.weights)
+        model, self.record = load_checkpoint(self.weights, network)
         self.img_size = img_size or self.record.get('settings', {}).get('img_size', IMG_SIZE)
         self.in_channels = next(model.parameters()).shape[1]
         self.engine = make_engine(model, self.weights, self.in_channels, self.img_size, device, engine)

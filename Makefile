@@ -25,7 +25,7 @@ export: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py --fix
 
 bench: $(VENV)/.installed
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 nbs/benchmarks/*.ipynb
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 nbs/benchmarks/*.ipynb
 	$(BIN)/nbdev_clean
 
 $(VENV)/.installed: settings.ini setup.py pyproject.toml

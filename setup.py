@@ -13,6 +13,6 @@ setup(
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_name']]),
     install_requires=cfg['requirements'].split(),
-    extras_require={name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fast')},
+    extras_require={name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fast', 'int8')},
     entry_points={'console_scripts': cfg['console_scripts'].splitlines()},
 )

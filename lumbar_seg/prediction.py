@@ -25,7 +25,7 @@ from lumbar_seg.core import (
     write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
-from .engines import make_engine
+from .engines import INT8, make_engine
 from .metrics import PROBABILITY_THRESHOLD, dice
 from .models import load_checkpoint
 from .postprocess import Thresholds, load_thresholds, postprocess_mask
@@ -48,7 +48,7 @@ class Predictor:
         weights: str | Path, # a `.pth` file; see `find_weights`
         device: str = 'auto', # auto, cpu, cuda or mps
         img_size: int | None = None, # side of the network's input; default: that of its training, else 256
-        engine: str = 'auto', # auto, torch or openvino: what computes the network
+        engine: str = 'auto', # auto, torch, openvino or openvino-int8: what computes the network
         network: nn.Module | None = None, # for weights of a network that is not ours: that network, to be filled
     ):
         self.weights, self.device = Path(weights), pick_device(device)
@@ -56,6 +56,7 @@ class Predictor:
         self.img_size = img_size or self.record.get('settings', {}).get('img_size', IMG_SIZE)
         self.in_channels = next(model.parameters()).shape[1]
         self.engine = make_engine(model, self.weights, self.in_channels, self.img_size, device, engine)
+        self.int8 = engine == INT8
         self.threshold = self.record.get('threshold', PROBABILITY_THRESHOLD)      # see Training, *Where to cut*
 
     def trained_on(self,
@@ -112,7 +113,7 @@ def _claim_folders(folders, run, engine, replace):
     if replace: set_aside(*folders)
     elif run_file.exists():
         earlier = json.loads(run_file.read_text(encoding='utf-8'))
-        differs = ', '.join(k for k in run if earlier.get(k) != run[k])
+        differs = ', '.join(k for k in dict.fromkeys([*run, *earlier]) if k != 'engine' and earlier.get(k) != run.get(k))
         if differs: raise DataError(f'{folders[0]} holds results of another run (it differs in: {differs}). {_ADVICE}')
     else:
         strange = [folder for folder in folders if folder.is_dir() and image_files(folder)]
@@ -154,6 +155,7 @@ def predict_files(
         if len(same) > 1: raise DataError(f"{same[0]} and {same[1].name} would share the mask {stem}.png. Rename or remove one of them.")
     run = {'weights': predictor.weights.name, 'weights_sha256': file_hash(predictor.weights), 'img_size': predictor.img_size,
            'threshold': predictor.threshold, 'thresholds': {k: v for k, v in asdict(thresholds).items() if k != 'measured_on'}}
+    if predictor.int8: run['int8'] = True              # the only engine with masks of its own
     _claim_folders([mask_dir, overlay_dir], run, predictor.engine.name, replace)
     targets = {f: (mask_dir/f'{f.stem}.png', overlay_dir/f'{f.stem}_overlay.png') for f in files}
     finished = _finished(mask_dir/DONE_FILE, targets)
@@ -184,7 +186,7 @@ def predict_folder(
     device: str = 'auto', # auto, cpu, cuda or mps
     batch_size: int | None = None, # frames at a time; default: 1 on a CPU, 8 on an NVIDIA GPU
     replace: bool = False, # set earlier results of another model aside
-    engine: str = 'auto', # auto, torch or openvino: what computes the network
+    engine: str = 'auto', # auto, torch, openvino or openvino-int8: what computes the network
 ) -> BulkReport:
     "Predict all of `raw_unlabelled/` into `masks_pred/` and `overlays_pred/`, with the thresholds of the root."
     paths = Paths(root)

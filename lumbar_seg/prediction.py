@@ -21,8 +21,8 @@ from scipy.special import expit
 from torch import nn
 
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, by_stem, cores, file_hash, image_files, is_among, pick_device, progress, read_gray, set_aside, write_image, write_json,
-    write_mask,
+    RUN_FILE, DataError, Paths, by_stem, cores, file_hash, image_files, is_among, pick_device, progress, read_gray, set_aside, write_image,
+    write_json, write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
 from .engines import INT8, make_engine

@@ -218,7 +218,8 @@ def _claim_name(weights, record, replace_old):
     advice = 'Repeat that run to go on with it, or use --replace (replace=True) to set it aside.'
     if _identity(earlier) != _identity(record):
         old, new = earlier['settings'], record['settings']
-        differs = [f'{k} {old.get(k)} (now {v})' for k, v in new.items() if k not in NO_MATTER and old.get(k) != v] or ['the frames or masks of train.txt or val.txt']
+        differs = [f'{k} {old.get(k)} (now {v})' for k, v in new.items() if k not in NO_MATTER and old.get(k) != v]
+        differs = differs or ['the frames or masks of train.txt or val.txt']
         raise DataError(f'{_state_path(weights)} is an unfinished run that differs in: {", ".join(differs)}. {advice}')
     saved = json.loads(record_path(weights).read_text(encoding='utf-8')) if record_path(weights).exists() and weights.exists() else None
     if saved is None or _identity(saved) != _identity(record):

@@ -12,7 +12,8 @@ setup(
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[cfg['lib_name']]),
+    package_data={cfg['lib_name']: ['*.js']},
     install_requires=cfg['requirements'].split(),
-    extras_require={name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fast', 'int8')},
+    extras_require={name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fast', 'int8', 'review')},
     entry_points={'console_scripts': cfg['console_scripts'].splitlines()},
 )

@@ -50,7 +50,7 @@ class Paths:
             return
         self.root = Path(root or os.environ.get(ROOT_VARIABLE) or 'data').expanduser()
         self.images = self.root/'images'                         # frames that have, or may get, a manual mask
-        self.masks_manual = self.root/'masks_manual'             # drawn by hand: read, never written
+        self.masks_manual = self.root/'masks_manual'             # drawn by hand: written by `save_drawing` alone
         self.splits = self.root/'splits'                         # train.txt, val.txt, test.txt
         self.raw_unlabelled = self.root/'raw_unlabelled'         # frames without a mask
         self.to_label = self.root/'to_label'                     # the raw frames to draw next

@@ -137,6 +137,7 @@ class MaskBrowser(widgets.VBox):
         self.paths = Paths(root)
         self.source = find_source(self.paths, source)
         self.pairs, self.table = source_pairs(self.source), source_table(self.paths, self.source)
+        self.sizes = pixel_sizes(self.paths, list(self.pairs))
         self.reviews_file = reviews_path(self.paths, self.source.name)
         self.reviews = read_reviews(self.reviews_file).to_dict('index')
         self.states = {name: self._state(name) for name in self.pairs}
@@ -323,7 +324,7 @@ def _numbers(self: MaskBrowser) -> str:
     lines, told = [], list(mask_stats(np.zeros((1, 1), bool)))
     if mask is not None: lines.append(', '.join(f'{key} {value:.4f}' for key, value in mask_stats(mask).items()))
     if mask is not None and truth is not None and truth is not mask:
-        size = pixel_sizes(self.paths, [self.name])[self.name]
+        size = self.sizes[self.name]
         scores, tolerance = frame_scores(mask, truth, size), '1mm' if size else '5px'
         told += list(scores)
         lines.append(f"against the drawn mask: Dice {scores['dice']:.3f}, F1 at {tolerance} {scores[f'f1_{tolerance}']:.3f}, "
@@ -440,7 +441,7 @@ def _begin(self: MaskBrowser):
         try: kept = read_mask(draft)
         except DataError: kept = self.drawing.mask
         if kept.shape == self.drawing.mask.shape: self.drawing.put(kept)
-    size = pixel_sizes(self.paths, [self.name])[self.name]
+    size = self.sizes[self.name]
     self.pixel_size, self.line_thickness.description = size or (1., 1.), f'line, {unit_of(size)}'
     self.draw.value = True
     self._show()

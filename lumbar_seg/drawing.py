@@ -6,6 +6,8 @@
 __all__ = ['MOST_UNDO', 'KEPT', 'stroke_mask', 'smooth_mask', 'Drawing', 'draft_path', 'manual_mask_path', 'save_drawing']
 
 # %% ../nbs/21_drawing.ipynb #05aa2a79
+import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .core import DataError, Paths, atomic_write, file_hash, masks_by_id, read_mask, write_mask
+from .core import IMAGE_SUFFIXES, MASK_PATTERN, DataError, Paths, atomic_write, file_hash, read_mask, write_mask
 
 # %% ../nbs/21_drawing.ipynb #c6a5ef93
 def stroke_mask(
@@ -111,7 +113,9 @@ def manual_mask_path(
     frame: Path, # an image file
 ) -> Path:
     "Where the drawn mask of a frame is, or will be. `DataError` if it has two."
-    files = masks_by_id(paths.masks_manual).get(frame.stem, []) if paths.masks_manual.is_dir() else []
+    entries = os.scandir(paths.masks_manual) if paths.masks_manual.is_dir() else []           # once a step of the browser, so no sorting here
+    named = [Path(e.path) for e in entries if e.name.startswith(frame.stem)]
+    files = [f for f in named if f.suffix.lower() in IMAGE_SUFFIXES and re.fullmatch(MASK_PATTERN, f.stem)[1] == frame.stem]
     if len(files) > 1: raise DataError(f'{frame.name} has two masks, {files[0]} and {files[1].name}. Remove one of them.')
     return files[0] if files else paths.masks_manual/f'{frame.stem}.png'
 

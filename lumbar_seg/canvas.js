@@ -44,6 +44,7 @@ function toned(frame, contrast, gamma) {      // gray values about the middle, t
 function render({model, el}) {
   const root = document.createElement('div'), canvas = document.createElement('canvas'), context = canvas.getContext('2d');
   root.className = 'lumbar-canvas'; root.tabIndex = 0;
+  root.dataset.lmSuppressShortcuts = 'true';           // Jupyter's own keys, such as C for copying a cell, do not reach in here
   root.setAttribute('role', 'application');
   root.setAttribute('aria-label', 'Frame and masks. Arrows step, k keeps, r rejects, e draws.');
   [canvas.width, canvas.height] = model.get('size');

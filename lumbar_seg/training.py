@@ -205,6 +205,12 @@ def _identity(record):
     return {'settings': settings, 'frames': [record['data'][p]['fingerprint'] for p in ('train', 'val')]}
 
 # %% ../nbs/11_training.ipynb #424c8cbd
+def _only_begun(weights, record):
+    "Are these the weights of this very run, stopped before its first state was written? Then nothing is lost by beginning anew."
+    if not record_path(weights).exists(): return False
+    saved = json.loads(record_path(weights).read_text(encoding='utf-8'))
+    return not saved.get('finished', True) and _identity(saved) == _identity(record)
+
 def _claim_name(weights, record, replace_old):
     "The record of the unfinished run to go on with, or None to begin. Sets earlier files aside if allowed, else a `DataError`."
     earlier = _unfinished(weights)
@@ -212,7 +218,7 @@ def _claim_name(weights, record, replace_old):
         set_aside(weights, record_path(weights), _state_path(weights))
         return None
     if earlier is None:
-        if weights.exists():
+        if weights.exists() and not _only_begun(weights, record):
             raise DataError(f'{weights} exists and is not overwritten. Use --replace (replace=True) to set it aside, or give another name.')
         return None
     advice = 'Repeat that run to go on with it, or use --replace (replace=True) to set it aside.'
@@ -264,8 +270,7 @@ def _finish(weights, record, val_loader, device):
     "Complete the record of the best weights with threshold and history, and remove the state that is no longer needed."
     model, saved = load_checkpoint(weights)
     table = threshold_table(model.to(device), val_loader, device)
-    history = record['history']
-    scores = {'val_dice': max(row['val_dice'] for row in history), 'seconds': round(sum(row['seconds'] for row in history), 1)}
+    scores = {'val_dice': saved['history'][-1]['val_dice'], 'seconds': round(sum(row['seconds'] for row in record['history']), 1)}
     record = saved | record | {'finished': True, 'threshold': best_threshold(table), 'threshold_table': table.to_dict('list'), 'scores': scores}
     write_json(record_path(weights), record)
     _state_path(weights).unlink(missing_ok=True)
@@ -303,10 +308,11 @@ def train(
 
     for loader in (loaders.train, loaders.val): loader.dataset.preload(cores())
     parts, start, half = _start(config, device, config.epochs*len(loaders.train))
-    model, loss_function, saved_at = parts['model'], make_loss(config), -math.inf
+    model, loss_function, saved_at, best = parts['model'], make_loss(config), -math.inf, -1.
     if earlier:
         _load_state(_state_path(weights), parts, device)
         record = earlier
+        best = json.loads(record_path(weights).read_text(encoding='utf-8'))['history'][-1]['val_dice']      # of the weights, perhaps of a later epoch
         print(f"Going on after epoch {len(record['history'])} of {config.epochs}.")
     else: record['encoder_start'] = start
     history = record['history']
@@ -316,7 +322,7 @@ def train(
         train_loss = train_epoch(loader=loaders.train, loss_function=loss_function, device=device, label=f'epoch {epoch}/{config.epochs}',
                                  half=half, **parts)
         val_loss, val_dice = validate(model, loaders.val, loss_function, device, half)
-        is_best = val_dice > max((row['val_dice'] for row in history), default=-1)
+        is_best, best = val_dice > best, max(best, val_dice)
         history.append({'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
                         'seconds': round(time.perf_counter() - began, 2)})
         print(f'epoch {epoch:3d}/{config.epochs}  train loss {train_loss:.4f}  val loss {val_loss:.4f}  val Dice {val_dice:.4f}'

@@ -1,5 +1,6 @@
 # make demo   install, and run the whole pipeline on the embedded phantom
 # make test   install, and run every test
+# make test-slow   the long tests: every case against every command, fifty kills a command
 # make lab    install, and open JupyterLab at the first notebook
 # make export write package and README from the notebooks
 # make bench  install, and run the benchmarks; their pages keep the tables
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lab export bench
+.PHONY: demo test test-slow lab export bench
 
 demo: $(VENV)/.installed
 	$(BIN)/lumbar_seg demo
@@ -18,8 +19,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py
 
+test-slow: $(VENV)/.installed
+	$(BIN)/python .ci/checks.py --slow
+
 lab: $(VENV)/.installed
-	$(BIN)/jupyter lab nbs/index.ipynb
+	$(BIN)/lumbar_seg lab nbs/index.ipynb
 
 export: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py --fix

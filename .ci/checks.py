@@ -1,4 +1,5 @@
 """All tests of the project: `make test` runs this. `--fix` writes what `make export` writes: package, README, clean notebooks.
+`--slow` runs the long version of those notebooks that have one: `make test-slow`.
 
 Prints a line for each test and closes with `N passed, N failed, N skipped`. Fails if a test fails or none ran.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIB, NBS, README = ROOT/'lumbar_seg', ROOT/'nbs', ROOT/'README.md'
 MAX_NOTEBOOK_KB = 200
+SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version
 # two notebooks at a time with one thread each are faster than one with two; tests need no display, no network and nobody's data
 TEST_ENV = {k: v for k, v in os.environ.items() if k != 'LUMBAR_SEG_ROOT'} | {
     'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'HF_HUB_OFFLINE': '1', 'PYTHONPATH': str(ROOT)}
@@ -88,23 +90,25 @@ def check_console():
 
 
 def run_notebook(path):
-    "nbdev's own test of one notebook in a fresh process. A cell that skips prints a line `skipped: why`."
+    "nbdev's own test of one notebook in a fresh process. A cell that skips prints a line `skipped: why`; one that counts, `measured: what`."
     call = ('import sys; from pathlib import Path; from nbdev.test import test_nb; from nbdev.config import get_config; c = get_config(); '
             'sys.exit(not test_nb(Path(sys.argv[1]), skip_flags=c.tst_flags.split(), basepath=c.config_path)[0])')
     done = subprocess.run([sys.executable, '-c', call, str(path)], cwd=path.parent, env=TEST_ENV, capture_output=True, text=True)
-    return (done.stdout + done.stderr if done.returncode else ''), re.findall(r'^skipped: .*', done.stdout, flags=re.M)
+    return (done.stdout + done.stderr if done.returncode else ''), re.findall(r'^(?:skipped|measured): .*', done.stdout, flags=re.M)
 
 
-def main():
+def main(slow):
     passed, failed, skipped = 0, 0, 0
 
-    def report(name, seconds, problem, skips=()):
+    def report(name, seconds, problem, said=()):
         nonlocal passed, failed, skipped
-        passed, failed, skipped = passed + (not problem), failed + bool(problem), skipped + len(skips)
-        print(f"{'FAIL' if problem else 'ok  '} {seconds:6.1f} s  {name}", *(f'\n     {s}' for s in skips), flush=True)
+        passed, failed, skipped = passed + (not problem), failed + bool(problem), skipped + sum(s.startswith('skipped') for s in said)
+        print(f"{'FAIL' if problem else 'ok  '} {seconds:6.1f} s  {name}", *(f'\n     {s}' for s in said), flush=True)
         if problem: print(problem.rstrip(), flush=True)
 
-    for check in (check_exports, check_notebooks, check_lint, check_console):
+    chosen = [f for f in notebooks() if not slow or SLOW in f.read_text(encoding='utf-8')]
+    if slow: TEST_ENV[SLOW] = '1'
+    for check in () if slow else (check_exports, check_notebooks, check_lint, check_console):
         start = time.time()
         problem = check()
         report(check.__name__.replace('_', ' '), time.time() - start, problem)
@@ -113,13 +117,13 @@ def main():
         start = time.time()
         return (path, *run_notebook(path), time.time() - start)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for path, problem, skips, seconds in pool.map(timed, notebooks()):
-            report(path.relative_to(ROOT), seconds, problem, skips)
-    if not notebooks(): report('notebooks', 0, f'there is none in {NBS}')
+        for path, problem, said, seconds in pool.map(timed, chosen):
+            report(path.relative_to(ROOT), seconds, problem, said)
+    if not chosen: report('notebooks', 0, f'there is none in {NBS}')
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
     return bool(failed)
 
 
 if __name__ == '__main__':
     if '--fix' in sys.argv: sys.exit(export())
-    sys.exit(main())
+    sys.exit(main('--slow' in sys.argv))

@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
-from .core import DataError, Paths, masks_by_id, matched_pairs, pixel_sizes, progress, read_frames_csv, read_gray, read_mask, write_keeping
+from lumbar_seg.core import (
+    DataError, Paths, as_html, masks_by_id, matched_pairs, pixel_sizes, progress, read_frames_csv, read_mask, read_pair, write_keeping,
+)
 from .metrics import centreline, unit_of
 from .postprocess import Thresholds, load_thresholds
 from .splits import PARTS, frame_groups, read_split, read_splits
@@ -108,7 +110,7 @@ class MaskAnalysis:
         plt.close(figure)
         return figure
 
-    def _repr_html_(self): return f'<pre>{self}</pre>'
+    def _repr_html_(self): return as_html(self)
 
 # %% ../nbs/17_analysis.ipynb #1e53ae8d
 def sizes_by_stem(
@@ -183,10 +185,10 @@ class Drift:
         plt.close(figure)
         return figure
 
-    def _repr_html_(self): return f'<pre>{self}</pre>'
+    def _repr_html_(self): return as_html(self)
 
 def _frame_measures(frame, mask, pixel_size):
-    image, bone = read_gray(frame), read_mask(mask)
+    image, bone = read_pair(frame, mask)
     measures = mask_measures(bone, pixel_size)
     return {'frame_brightness': float(image.mean()), 'bone_brightness': float(image[bone].mean()) if bone.any() else np.nan,
             **{k: v for k, v in measures.items() if k.startswith(DRIFT_MEASURES)}}

@@ -25,7 +25,7 @@ from traitlets import link
 from .canvas import COLOURS, TOOLS, FrameCanvas, bone_box, frame_bytes, layer
 from lumbar_seg.core import (
     DataError, Paths, by_stem, file_hash, image_files, masks_by_id, matched_pairs, pixel_sizes, read_frames_csv, read_gray, read_mask,
-    require_folder, write_mask,
+    read_table, require_folder, write_mask,
 )
 from .drawing import Drawing, draft_path, manual_mask_path, save_drawing, smooth_mask
 from .metrics import frame_scores, unit_of
@@ -80,8 +80,7 @@ def source_table(
     "What the CSV of the source and frames.csv know of the frames. `DataError` if the CSV has no column `filename`."
     tables = [read_frames_csv(paths).select_dtypes('number')]
     if source.table and source.table.exists():
-        table = pd.read_csv(source.table, dtype={'filename': str}, encoding='utf-8-sig')
-        if 'filename' not in table: raise DataError(f"{source.table} has no column 'filename'. Make it again, or remove it.")
+        table = read_table(source.table, dtype={'filename': str})
         tables.insert(0, table.drop_duplicates('filename').set_index('filename').select_dtypes('number'))
     joined = pd.concat(tables, axis=1)
     return joined.loc[:, ~joined.columns.duplicated()]
@@ -394,8 +393,9 @@ def _pick(self: MaskBrowser, x: int, y: int):
 def _write_review(self: MaskBrowser, name: str, row: dict) -> bool: # was it written?
     "Append a row, and remember it."
     try: append_review(self.reviews_file, row)
-    except OSError as e:
-        self._tell(f'NOT SAVED: cannot write {self.reviews_file} ({e.strerror}). Close it elsewhere, then decide again.')
+    except (DataError, OSError) as e:
+        why = e if isinstance(e, DataError) else f'cannot write {self.reviews_file} ({e.strerror}). Close it elsewhere, then decide again.'
+        self._tell(f'NOT SAVED: {why}')
         return False
     if row['decision'] == TAKEN_BACK: self.reviews.pop(name, None)
     else: self.reviews[name] = row

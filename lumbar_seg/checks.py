@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from lumbar_seg.core import (
-    MASK_PATTERN, DataError, Paths, by_stem, image_files, masks_by_id, pixel_sizes, progress, read_frames_csv, read_gray, read_mask_values,
+    MASK_PATTERN, DataError, Paths, as_html, by_stem, image_files, is_named_like_mask, masks_by_id, pixel_sizes, progress, read_frames_csv, read_gray,
+    read_mask_values,
 )
 
 # %% ../nbs/03_checks.ipynb #5c543231
 REMEDIES = {
     'frame without mask': 'Draw a mask, or move raw frames away with `lumbar_seg move`.',
     'mask without frame': 'Rename the mask after its frame; or put the frame into images, if it is still in raw_unlabelled or to_label.',
+    'frame named like a mask': 'Move it to masks_manual, if it is one; else rename it, or its mask will be taken for that of another frame.',
     'two frames of one name': 'Rename or remove one: a mask cannot belong to both.',
     'two masks of one frame': 'Keep one of them in masks_manual.',
     'unreadable frame': 'Export it again from the original, or remove it with its mask.',
@@ -79,12 +81,13 @@ class PairReport:
         return self.summary() + (f'\n\n{shown.to_string(index=False, max_rows=40)}' if len(shown) else '')
 
     def _repr_html_(self):
-        return f'<pre>{self.summary()}</pre>' + (self.problems.to_html(index=False, max_rows=40) if len(self.problems) else '')
+        return as_html(self.summary()) + (self.problems.to_html(index=False, max_rows=40) if len(self.problems) else '')
 
 # %% ../nbs/03_checks.ipynb #4cefcfa0
 def _name_problems(frames, masks, stray):
     for stem, files in frames.items():
         if len(files) > 1: yield 'two frames of one name', files[0], ' and '.join(f.name for f in files)
+        if is_named_like_mask(files[0]): yield 'frame named like a mask', files[0], ''
         if stem not in masks: yield 'frame without mask', files[0], ''
     for stem, files in masks.items():
         if len(files) > 1: yield 'two masks of one frame', files[0], ' and '.join(f.name for f in files)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from .core import DataError, Paths, image_files, masks_by_id, progress, read_gray, read_mask
+from .core import DataError, Paths, image_files, masks_by_id, progress, read_pair
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
 
 # %% ../nbs/07_dataset.ipynb #200af7cd
@@ -87,12 +87,7 @@ class UltrasoundBoneDataset(Dataset):
         i: int, # index
     ) -> tuple[np.ndarray, np.ndarray]: # uint8 [H,W], bool [H,W]
         "Frame and mask `i` at their original size. `DataError` if one cannot be read or their sizes differ."
-        frame_path, mask_path = self.files[i]
-        image, mask = read_gray(frame_path), read_mask(mask_path)
-        if image.shape != mask.shape:
-            raise DataError(f'{mask_path} is {mask.shape[1]}x{mask.shape[0]} but {frame_path.name} is {image.shape[1]}x{image.shape[0]} pixels. '
-                            'Run `lumbar_seg check` to find all such pairs.')
-        return image, mask
+        return read_pair(*self.files[i])
 
     def preload(self,
         threads: int = 1, # threads that read side by side

@@ -66,7 +66,7 @@ class DemoReport:
                 f'Contact sheet:  {self.sheet}\n'
                 f'Report, to open in a browser:  {self.page}\n'
                 f'Masks, overlays and tables:  {self.root}\n'
-                f'Go on in the notebooks:  make lab    (or: jupyter lab nbs/index.ipynb)')
+                f'Go on in the notebooks:  make lab    (or: lumbar_seg lab nbs/index.ipynb)')
 
 def demo(
     root: str = DEMO_ROOT, # folder for the demo; an earlier demo there is set aside

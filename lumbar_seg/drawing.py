@@ -6,8 +6,8 @@
 __all__ = ['MOST_UNDO', 'KEPT', 'stroke_mask', 'smooth_mask', 'Drawing', 'draft_path', 'manual_mask_path', 'save_drawing']
 
 # %% ../nbs/21_drawing.ipynb #05aa2a79
+import glob
 import os
-import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .core import IMAGE_SUFFIXES, MASK_PATTERN, DataError, Paths, atomic_write, file_hash, read_mask, write_mask
+from lumbar_seg.core import (
+    IMAGE_SUFFIXES, DataError, Paths, atomic_write, exclusive, file_hash, is_named_like_mask, mask_id, read_mask, remove_temporaries, write_mask,
+)
+from .reviews import LOCK_WAIT
 
 # %% ../nbs/21_drawing.ipynb #c6a5ef93
 def stroke_mask(
@@ -112,10 +115,11 @@ def manual_mask_path(
     paths: Paths, # data layout
     frame: Path, # an image file
 ) -> Path:
-    "Where the drawn mask of a frame is, or will be. `DataError` if it has two."
+    "Where the drawn mask of a frame is, or will be. `DataError` if it has two, or if its name is that of a mask."
+    if is_named_like_mask(frame): raise DataError(f'{frame} is named like a mask. Rename it before you draw on it.')
     entries = os.scandir(paths.masks_manual) if paths.masks_manual.is_dir() else []           # once a step of the browser, so no sorting here
     named = [Path(e.path) for e in entries if e.name.startswith(frame.stem)]
-    files = [f for f in named if f.suffix.lower() in IMAGE_SUFFIXES and re.fullmatch(MASK_PATTERN, f.stem)[1] == frame.stem]
+    files = [f for f in named if f.suffix.lower() in IMAGE_SUFFIXES and mask_id(f.stem) == frame.stem]
     if len(files) > 1: raise DataError(f'{frame.name} has two masks, {files[0]} and {files[1].name}. Remove one of them.')
     return files[0] if files else paths.masks_manual/f'{frame.stem}.png'
 
@@ -126,25 +130,27 @@ def save_drawing(
 ) -> Path: # the mask file
     "Write the mask of a frame, keep a copy of an earlier one, bring the frame into `images/`, and remove the draft."
     target, home = manual_mask_path(paths, frame), paths.images/frame.name
-    same_stem = [f for f in paths.images.glob(f'{frame.stem}.*') if f.stem == frame.stem] if paths.images.is_dir() else []
+    same_stem = [f for f in paths.images.glob(f'{glob.escape(frame.stem)}.*') if f.stem == frame.stem] if paths.images.is_dir() else []
     strangers = [f for f in same_stem if f.name != frame.name or file_hash(f) != file_hash(frame)]
     if strangers: raise DataError(f'{strangers[0]} is another picture than {frame} under the same name. Rename one of them before drawing.')
-    if target.exists():
-        if target.suffix.lower() == '.png' and np.array_equal(_or_none(target), mask):
-            draft_path(paths, frame).unlink(missing_ok=True)
-            return target
-        kept = target.parent/KEPT/f"{target.stem}.{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}{target.suffix}"
-        with atomic_write(kept) as f: shutil.copy2(target, f)
-    if target.suffix.lower() != '.png':                     # a JPEG cannot hold 0 and 255 alone: a PNG takes its place, the copy stays
-        target.unlink()
-        target = target.with_suffix('.png')
-    write_mask(target, mask, overwrite=True)
-    if not home.exists():
-        with atomic_write(home) as f: shutil.copy2(frame, f)
-    draft_path(paths, frame).unlink(missing_ok=True)
+    with exclusive(paths.masks_manual, wait=LOCK_WAIT):
+        if not (target.suffix.lower() == '.png' and np.array_equal(_or_none(target), mask)): target = _replace_mask(target, mask)
+        if not home.exists():
+            with atomic_write(home) as f: shutil.copy2(frame, f)
+        draft_path(paths, frame).unlink(missing_ok=True)           # last: until all is in place, the draft still has the drawing
+        remove_temporaries(paths.images/frame.name, draft_path(paths, frame), paths.masks_manual/KEPT)
     return target
 
+def _replace_mask(target, mask):
+    "Write the mask, and keep a copy of an earlier one. Its path: a JPEG cannot hold 0 and 255 alone, so a PNG takes its place."
+    if target.exists():
+        kept = target.parent/KEPT/f"{target.stem}.{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}{target.suffix}"
+        with atomic_write(kept) as f: shutil.copy2(target, f)
+        if target.suffix.lower() != '.png': target.unlink()
+    write_mask(target.with_suffix('.png'), mask, overwrite=True)
+    return target.with_suffix('.png')
+
 def _or_none(path):
-    "The mask in a file; None where it cannot be read as one."
+    "The mask in a file; None where there is none, or none that can be read."
     try: return read_mask(path)
     except DataError: return None

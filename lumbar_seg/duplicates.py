@@ -57,7 +57,7 @@ def similar_pairs(
         with contextlib.suppress(DataError): small[i] = shrunk(read_gray(f))
     if len(files) >= MIN_SET: small = small[:, small.std(axis=0) > MIN_VARIATION]
     thumbnails = normalised(small)
-    found, block = [], 2048              # a block of rows at a time, so that memory stays flat
+    found, block = [], 512               # a block of rows at a time, so that memory stays flat
     for start in range(0, len(files), block):
         similarity = thumbnails[start:start + block] @ thumbnails[start:].T
         rows, columns = np.nonzero(np.triu(similarity > min_similarity - 1e-5, 1))        # rounding: a copy has 0.999999

@@ -8,6 +8,7 @@ __all__ = ['CONVERTED', 'INT8', 'ENGINES', 'fold_batch_norm', 'TorchEngine', 'ha
 
 # %% ../nbs/13_engines.ipynb #22bd8507
 import copy
+import errno
 import importlib.util
 import os
 import sys
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from .core import DataError, cores, file_hash, pick_device
+from .core import DataError, cores, file_hash, pick_device, remove_temporaries
 
 # %% ../nbs/13_engines.ipynb #bdf57fa5
 def fold_batch_norm(
@@ -56,7 +57,9 @@ def has_openvino() -> bool:
     return importlib.util.find_spec('openvino') is not None and sys.modules.get('openvino_telemetry') is None
 
 def quiet_openvino():
-    "The module `openvino`, unable to send usage statistics. See `has_openvino`."
+    "The module `openvino`, unable to send usage statistics. `DataError` where it was imported before, able to."
+    if sys.modules.get('openvino_telemetry') is not None:
+        raise DataError('OpenVINO was imported before with its usage statistics switched on. Start Python again, and import lumbar_seg first.')
     sys.modules['openvino_telemetry'] = None           # an import of it fails from now on
     import openvino
     return openvino
@@ -75,22 +78,28 @@ def save_openvino(
     converted, # `openvino.Model`
     path: Path, # an `.xml` name; the numbers go into a `.bin` beside it
 ):
-    "Write the network in 32 bits, or as quantised, in steps that leave no half of it under its name."
+    "Write the network in 32 bits, or as quantised, in steps that leave no half of it under its name. `OSError` if it cannot be written."
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{os.getpid()}-{path.name}')
-    quiet_openvino().save_model(converted, temporary, compress_to_fp16=False)
-    os.replace(temporary.with_suffix('.bin'), path.with_suffix('.bin'))
-    os.replace(temporary, path)                # the .xml last: where it is, its .bin is there
+    remove_temporaries(path.parent)
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+    try:
+        quiet_openvino().save_model(converted, temporary, compress_to_fp16=False)
+        os.replace(temporary.with_suffix('.bin'), path.with_suffix('.bin'))
+        os.replace(temporary, path)            # the .xml last: where it is, its .bin is there
+    except RuntimeError as e: raise OSError(errno.EIO, f'The network cannot be written ({e})', str(path)) from e
+    finally:
+        for f in (temporary, temporary.with_suffix('.bin')): f.unlink(missing_ok=True)
 
 class OpenVINOEngine:
     "OpenVINO on the CPU, one core a frame, several frames side by side. Called with float32 [B,C,s,s], gives logits float32 [B,s,s]."
     def __init__(self,
-        converted: Path, # an `.xml` of `openvino_network` or of *Quantization*
+        converted, # the `.xml` of a network, of `openvino_network` or of *Quantization*; or an `openvino.Model`
     ):
         ov = quiet_openvino()
         options = {'PERFORMANCE_HINT': 'THROUGHPUT', 'NUM_STREAMS': cores(), 'INFERENCE_NUM_THREADS': cores(), 'INFERENCE_PRECISION_HINT': 'f32'}
         self.compiled, self.local = ov.Core().compile_model(converted, 'CPU', options), threading.local()
         self.name = f'OpenVINO {ov.__version__.split("-")[0]} on cpu'
+        self(np.zeros(self.compiled.input(0).shape, np.float32))          # two threads that are the first to ask can wait for each other for ever
 
     def __call__(self, batch):
         if not hasattr(self.local, 'request'): self.local.request = self.compiled.create_infer_request()
@@ -101,14 +110,16 @@ def openvino_network(
     weights: Path, # its file: the converted network is kept in a folder beside it
     in_channels: int, # of the network's input
     img_size: int, # side of the network's input
-) -> Path: # the `.xml`
-    "The network converted to OpenVINO in 32 bits; converted once."
+): # the path of the `.xml`; where it cannot be kept, the `openvino.Model`
+    "The network converted to OpenVINO in 32 bits; converted once, or in every run where nothing can be written beside the weights."
     ov, shape = quiet_openvino(), (1, in_channels, img_size, img_size)
     kept = converted_path(weights, img_size, f'ov{ov.__version__[:6]}')
-    if not kept.exists():
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', FutureWarning)        # OpenVINO traces with torch.jit, which PyTorch wants to retire
-            save_openvino(ov.convert_model(model, example_input=torch.zeros(shape), input=shape), kept)
+    if kept.exists(): return kept
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)        # OpenVINO traces with torch.jit, which PyTorch wants to retire
+        converted = ov.convert_model(model, example_input=torch.zeros(shape), input=shape)
+    try: save_openvino(converted, kept)
+    except OSError: return converted                          # a full disk, or weights on one that can only be read
     return kept
 
 # %% ../nbs/13_engines.ipynb #49f0db9b

@@ -22,8 +22,8 @@ from scipy import stats
 
 from .analysis import mask_measures
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, file_hash, fingerprint, is_among, masks_by_id, matched_pairs, pairs_record, pixel_sizes, progress, read_gray,
-    read_mask, set_aside, text_hash, versions, weights_record, write_json, write_mask, write_text,
+    RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, fingerprint, is_among, masks_by_id, matched_pairs, pairs_record, pixel_sizes, progress,
+    read_json, read_mask, read_pair, read_table, set_aside, text_hash, versions, weights_record, write_json, write_mask, write_text,
 )
 from .dataset import UltrasoundBoneDataset
 from .metrics import BOUNDARY_WIDTH, CURVE_TOLERANCES, TOLERANCES, WITH_BONE, f1_curve, frame_scores, unit_of
@@ -152,7 +152,7 @@ class Evaluation:
                           *(f'WARNING: {w}' for w in self.warnings), *(f'note: {n}' for n in self.notes),
                           *(f'ERROR: not scored. {f}' for f in self.failed), f'All scores: {self.folder}'])
 
-    def _repr_html_(self): return f'<pre>{self}</pre>'
+    def _repr_html_(self): return as_html(self)
 
 # %% ../nbs/18_evaluation.ipynb #5c158145
 @dataclass
@@ -194,7 +194,7 @@ def folder_subject(
         if mask.shape != image.shape: raise DataError(f'{files[0]} is {mask.shape} and {f.name} {image.shape}; they must have one size.')
         return mask
     run_file = next((f for f in (folder/RUN_FILE, folder.parent/RUN_FILE) if f.exists()), None)      # of a bulk run, or of an evaluation
-    made = {k: v for k, v in json.loads(run_file.read_text(encoding='utf-8')).items() if k.startswith('weights')} if run_file else {}
+    made = {k: v for k, v in read_json(run_file).items() if k.startswith('weights')} if run_file else {}
     inside = folder.resolve().is_relative_to(paths.root.resolve())
     name = '_'.join(folder.resolve().relative_to(paths.root.resolve()).parts if inside else folder.resolve().parts[-2:])
     facts = {'masks': str(folder.resolve()), 'masks_fingerprint': fingerprint([f for files in found.values() for f in files]), 'made_by': made}
@@ -254,13 +254,12 @@ def score_pairs(
     rows, curve, failed = [], {}, []
     for frame, mask_file in progress(pairs, label):
         try:
-            image, truth = read_gray(frame), read_mask(mask_file)
-            if image.shape != truth.shape: raise DataError(f'{mask_file} is {truth.shape} and {frame.name} {image.shape}; they must have one size.')
+            image, truth = read_pair(frame, mask_file)
             mask = subject.predict(frame, image)
         except DataError as e:
             failed.append(str(e))
             continue
-        write_mask(masks/f'{frame.stem}.png', mask, overwrite=True)
+        write_mask(masks/f'{frame.stem}.png', mask, overwrite=True, sync=False)
         size = sizes[frame.name]
         rows.append({'filename': frame.name, 'group': groups[frame.name]} | frame_scores(mask, truth, size)
                     | _truth_measures(image, truth, size) | {'exposure': exposed[frame.name]})
@@ -307,9 +306,9 @@ def read_evaluation(
     "An evaluation from its folder. `DataError` if it holds none."
     folder = Path(folder)
     if not (folder/RUN_FILE).exists(): raise DataError(f'{folder} holds no evaluation. Make one with `lumbar_seg evaluate`.')
-    run = json.loads((folder/RUN_FILE).read_text(encoding='utf-8'))
-    curve = pd.read_csv(folder/'curve.csv', index_col='filename', dtype={'filename': str})
-    scores = pd.read_csv(folder/'scores.csv', dtype={'filename': str, 'group': str, 'case': str}, keep_default_na=False, na_values=[''])
+    run = read_json(folder/RUN_FILE)
+    curve = read_table(folder/'curve.csv', dtype={'filename': str}).set_index('filename')
+    scores = read_table(folder/'scores.csv', dtype={'filename': str, 'group': str, 'case': str}, keep_default_na=False, na_values=[''])
     return Evaluation(run['name'], run['part'], run['unit'], scores, curve.set_axis(curve.columns.astype(float), axis=1), run, folder,
                       run['warnings'], run['notes'], run['failed'])
 
@@ -318,7 +317,7 @@ def claim_folder(
     run: dict, # what is to be run
 ):
     "Set an evaluation of something else aside. The same one again takes its own place."
-    earlier = json.loads((folder/RUN_FILE).read_text(encoding='utf-8')) if (folder/RUN_FILE).exists() else {}
+    earlier = read_json(folder/RUN_FILE) if (folder/RUN_FILE).exists() else {}
     if any(earlier.get(key) != value for key, value in json.loads(json.dumps(run, default=str)).items()): set_aside(folder)
 
 def _training_facts(record):
@@ -327,9 +326,13 @@ def _training_facts(record):
     return {'trained_with': settings, 'encoder_start': record.get('encoder_start'), 'trained_by': record.get('versions', {}),
             'trained_split': record.get('data', {}).get('split')}
 
-def _evaluate(paths, subject, pairs, part, sizes, groups, warnings, notes, split):
+def _evaluate(paths, subject, pairs, part, *facts):
+    folder = paths.reports/f'{subject.name}_{part}'
+    with exclusive(folder): return _evaluate_alone(paths, folder, subject, pairs, part, *facts)
+
+def _evaluate_alone(paths, folder, subject, pairs, part, sizes, groups, warnings, notes, split):
     "Score, write and read back."
-    began, sizes, folder = time.perf_counter(), _one_unit(sizes), paths.reports/f'{subject.name}_{part}'
+    began, sizes = time.perf_counter(), _one_unit(sizes)
     unit = unit_of(next(iter(sizes.values())))
     run = {'name': subject.name, 'part': part, 'unit': unit, **subject.facts, 'root': str(paths.root.resolve()),
            'truth': str(pairs[0][1].parent.resolve()), 'split': split, 'groups': text_hash(sorted(f'{n} {g}' for n, g in groups.items())),
@@ -447,7 +450,7 @@ def runs(
     if (first is None) != (second is None): raise DataError('Give two runs to compare, --first and --second, or none to list all.')
     for name in filter(None, (first, second)):
         if name not in files: raise DataError(f"There is no run '{name}'. There are: {', '.join(files) or 'none'}.")
-    records = {n: flat_record(json.loads(f.read_text(encoding='utf-8'))) for n, f in files.items()}
+    records = {n: flat_record(read_json(f)) for n, f in files.items()}
     if first:
         table = pd.DataFrame({n: records[n] for n in (first, second)}, dtype=object)
         return table[table[first].astype(str) != table[second].astype(str)]

@@ -8,7 +8,6 @@ __all__ = ['AREA_CLASSES', 'MIN_FOLDS', 'area_classes', 'deal_folds', 'make_fold
 
 # %% ../nbs/20_folds.ipynb #6fbe8aa8
 import dataclasses
-import json
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from .analysis import analyze_masks, thresholds_from
 from lumbar_seg.core import (
-    DataError, Paths, file_hash, hashes_record, matched_pairs, natural_key, pixel_sizes, read_mask, set_aside, versions, write_json, write_text,
+    DataError, Paths, file_hash, hashes_record, matched_pairs, natural_key, pixel_sizes, read_json, read_mask, set_aside, versions, write_json,
+    write_text,
 )
 from lumbar_seg.evaluation import (
     MIN_INTERVAL_GROUPS, Evaluation, claim_folder, evaluate_subject, model_subject, read_evaluation, write_evaluation,
@@ -165,7 +165,7 @@ def pool(
 def _is_made_of(ensemble, members):
     "Was this file of weights made of these members?"
     if not (ensemble.exists() and record_path(ensemble).exists()): return False
-    record = json.loads(record_path(ensemble).read_text(encoding='utf-8'))
+    record = read_json(record_path(ensemble))
     made_of = [m.split()[-1] for m in record.get('members', [])]
     return record.get('weights_sha256') == file_hash(ensemble) and made_of == [file_hash(m) for m in members]
 
@@ -195,7 +195,7 @@ def cross_validate(
                         'would be scored in different units. Add them, or give --pixel-size.')
     for i, fold in enumerate(folds, 1):
         print(f'--- fold {i} of {k}: {read_splits(fold)}', flush=True)
-        members.append(train(dataclasses.replace(config, weights=f'{stem}_fold{i}of{k}.pth'), fold, replace, reuse=True).weights)
+        members.append(train(dataclasses.replace(config, weights=f'{stem}_fold{i}of{k}.pth'), fold, replace).weights)
         subject = model_subject(fold, members[-1], config.device, thresholds=_fold_thresholds(fold))
         evaluations.append(evaluate_subject(fold, subject, 'test', pixel_size))
     ensemble = paths.models/f'{stem}_folds{k}.pth'

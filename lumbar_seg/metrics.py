@@ -126,7 +126,8 @@ def boundary_iou(
     width: tuple[float, float], # of the rim in pixels, across rows and across columns
 ) -> float: # 0 to 1
     "IoU of the rims of both masks; 1 if both are empty."
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, tuple(2*max(1, round(w)) + 1 for w in reversed(width)))
+    high, wide = (max(1, round(w)) for w in width)              # an ellipse; OpenCV's own is another one when height and width are swapped
+    kernel = ((np.arange(-high, high + 1)[:, None]/high)**2 + (np.arange(-wide, wide + 1)/wide)**2 <= 1).astype(np.uint8)
     left, top, columns, rows = cv2.boundingRect((prediction | truth).astype(np.uint8))
     boxes = (np.pad(m[top:top + rows, left:left + columns], 1) for m in (prediction, truth))
     return iou(*(m & (cv2.erode(m.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) == 0) for m in boxes))

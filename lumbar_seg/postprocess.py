@@ -6,13 +6,12 @@
 __all__ = ['Thresholds', 'load_thresholds', 'keep_largest_component', 'postprocess_mask']
 
 # %% ../nbs/12_postprocess.ipynb #b2c29561
-import json
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .core import DataError, Paths
+from .core import DataError, Paths, read_json
 
 # %% ../nbs/12_postprocess.ipynb #7ac3895a
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def load_thresholds(
 ) -> Thresholds:
     "Those of `thresholds.json` in the root, where it exists, else the defaults. `DataError` if the file has other names or values."
     if not paths.thresholds.exists(): return Thresholds()
-    try: return Thresholds(**json.loads(paths.thresholds.read_text(encoding='utf-8')))
+    try: return Thresholds(**read_json(paths.thresholds))
     except (TypeError, ValueError) as e:
         raise DataError(f'{paths.thresholds} cannot be used: {e}. Make it again with `lumbar_seg analyze --save`, or remove it.') from e
 

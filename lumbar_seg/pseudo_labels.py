@@ -7,7 +7,6 @@ __all__ = ['STATS_COLUMNS', 'PROVENANCE', 'mask_stats', 'is_plausible', 'stats_t
            'pseudo_label', 'PseudoSet', 'pseudo_training_list']
 
 # %% ../nbs/16_pseudo_labels.ipynb #3d7a01ad
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core import RUN_FILE, DataError, Paths, file_hash, image_files, masks_by_id, progress, read_mask, write_keeping
+from lumbar_seg.core import (
+    RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, image_files, masks_by_id, progress, read_json, read_mask, read_table, write_keeping,
+)
 from .postprocess import Thresholds, load_thresholds
 from .prediction import BulkReport, Predictor, find_weights, predict_files
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
@@ -68,7 +69,7 @@ class PseudoReport:
 
     def __str__(self): return f'{self.bulk}\n{int(self.stats.plausible.sum())} of {len(self.stats)} masks are plausible'
 
-    def _repr_html_(self): return f'<pre>{self}</pre>' + self.stats.to_html(index=False, max_rows=12, float_format='%.4f')
+    def _repr_html_(self): return as_html(self) + self.stats.to_html(index=False, max_rows=12, float_format='%.4f')
 
 # %% ../nbs/16_pseudo_labels.ipynb #e2d1c9ec
 def read_stats(
@@ -77,15 +78,15 @@ def read_stats(
     "The table of pseudo-labels. `DataError` if there is none, or if it has other columns."
     path = paths.pseudo_stats
     if not path.exists(): raise DataError(f'There is no {path}. Make pseudo-labels first: `lumbar_seg pseudo`.')
-    table = pd.read_csv(path, dtype={'filename': str}, encoding='utf-8-sig')
-    missing = [c for c in STATS_COLUMNS if c not in table]
-    if missing: raise DataError(f"{path} has no column {', '.join(missing)}. If a spreadsheet program saved it with semicolons, save it with commas.")
+    table = read_table(path, STATS_COLUMNS, dtype={'filename': str})
+    for name in table.filename:
+        if Path(str(name)).name != name: raise DataError(f'{path} has the path {name} where a file name must stand. Correct it.')
     return table
 
 def _with_edits(stats, path):
     "Keep the flags of an earlier table where the mask is still the same: somebody may have changed them by hand."
     if not path.exists(): return stats
-    earlier = pd.read_csv(path, dtype={'filename': str}, encoding='utf-8-sig').drop_duplicates('filename').set_index('filename')
+    earlier = read_table(path, STATS_COLUMNS, dtype={'filename': str}).drop_duplicates('filename').set_index('filename')
     same = earlier.reindex(stats.filename).area_frac.to_numpy().round(6) == stats.area_frac.to_numpy().round(6)
     flags = np.where(same, earlier.reindex(stats.filename).plausible, stats.plausible).astype(int)
     return stats.assign(plausible=flags)
@@ -101,9 +102,11 @@ def pseudo_label(
     paths = Paths(root)
     thresholds, files = load_thresholds(paths), image_files(paths.raw_unlabelled)
     predictor = Predictor(find_weights(paths, weights, 'small'), device)
-    bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size, replace)
-    stats = stats_table(files, paths.masks_pseudo, thresholds)
-    write_keeping(paths.pseudo_stats, _with_edits(stats, paths.pseudo_stats).to_csv(index=False, float_format='%.6f'))
+    with exclusive(paths.pseudo_stats):
+        if paths.pseudo_stats.exists(): read_stats(paths)                # what cannot be read is said before hours of work
+        bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size, replace)
+        stats = stats_table(files, paths.masks_pseudo, thresholds)
+        write_keeping(paths.pseudo_stats, _with_edits(stats, paths.pseudo_stats).to_csv(index=False, float_format='%.6f'))
     return PseudoReport(bulk, read_stats(paths))
 
 # %% ../nbs/16_pseudo_labels.ipynb #047eba22
@@ -135,7 +138,7 @@ def _why_left_out(plausible, state, held_out, kept_only):
 def _provenance(paths, names, reviews):
     "For each frame: its mask, the weights that made it, and the decision on it."
     run_file = paths.masks_pseudo/RUN_FILE
-    run = json.loads(run_file.read_text(encoding='utf-8')) if run_file.exists() else {}
+    run = read_json(run_file) if run_file.exists() else {}
     rows = [{'filename': n, 'mask_sha256': file_hash(paths.masks_pseudo/f'{Path(n).stem}.png'), 'weights': run.get('weights'),
              'weights_sha256': run.get('weights_sha256'), **{k: reviews.get(n, {}).get(k, '') for k in ('decision', 'reviewer', 'time', 'note')}}
             for n in names]

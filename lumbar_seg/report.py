@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from . import __version__
-from .core import DataError, Paths, masks_by_id, read_gray, read_mask, set_aside, text_hash, write_text
+from .core import DataError, Paths, as_html, masks_by_id, read_gray, read_mask, set_aside, text_hash, write_text
 from .evaluation import Evaluation, choose_subject, compare_evaluations, evaluate_subject, flat_record
 from .metrics import TOLERANCES, WITH_BONE
 from .viz import show_grid
@@ -323,7 +323,7 @@ class Report:
         if len(self.evaluations) == 2: lines.append(f'Difference, second less first:\n{comparison_table(self.evaluations).to_string(na_rep="-")}')
         return '\n\n'.join(lines) + f'\nReport: {self.page}'
 
-    def _repr_html_(self): return f'<pre>{html.escape(str(self))}</pre>'
+    def _repr_html_(self): return as_html(self)
 
 PAIR_FILE = 'compared.txt'       # a hash over what was compared
 

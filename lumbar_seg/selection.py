@@ -7,6 +7,9 @@ __all__ = ['JOURNALS', 'BAND', 'TOP_FRACTION', 'TOP_N', 'MoveReport', 'move_anno
            'select_frames']
 
 # %% ../nbs/04_selection.ipynb #3a36ac66
+import contextlib
+import errno
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core import MASK_PATTERN, DataError, Paths, atomic_write, image_files, masks_by_id, progress, read_gray
+from lumbar_seg.core import (
+    MASK_PATTERN, DataError, Paths, as_html, atomic_write, exclusive, file_hash, image_files, masks_by_id, progress, read_gray, read_table,
+)
 
 # %% ../nbs/04_selection.ipynb #7daf18fe
 @dataclass
@@ -25,17 +30,19 @@ class MoveReport:
     kept: list[str] = field(default_factory=list) # annotated frames that stay
     conflicts: list[str] = field(default_factory=list) # names that already exist at the destination
     missing: list[str] = field(default_factory=list) # of an undo: names that are in neither folder any more
+    no_files: list[str] = field(default_factory=list) # folders, and links to files that are gone, with the name of a picture
     dry_run: bool = False # was it only a rehearsal?
     direction: str = 'images -> raw_unlabelled'
 
     @property
     def ok(self) -> bool:
-        "No frame had to stay because its place was taken, and none is missing."
-        return not self.conflicts and not self.missing
+        "No frame had to stay, and none is missing."
+        return not self.conflicts and not self.missing and not self.no_files
 
     def __str__(self):
         verb = 'would move' if self.dry_run else 'moved'
         text = f'{self.direction}: {verb} {len(self.moved)} frames' + (f', {len(self.kept)} annotated frames stay' if self.kept else '')
+        if self.no_files: text += f"\nERROR: {len(self.no_files)} stay because they are no files: {', '.join(self.no_files[:10])}"
         if self.missing: text += f"\nERROR: {len(self.missing)} frames of the journal are in neither folder: {', '.join(self.missing[:10])}"
         if self.conflicts:
             text += (f'\nERROR: {len(self.conflicts)} frames stay because a file of that name is already there: '
@@ -56,23 +63,50 @@ def _newest_journal(paths):
     if not journals: raise DataError(f'Nothing to undo: there is no journal in {paths.root/JOURNALS}.')
     return journals[-1]
 
+def _is_half_moved(source, destination):
+    "Was a move to another disk stopped between the copy and the removal?"
+    return source.stat().st_dev != destination.stat().st_dev and file_hash(source) == file_hash(destination)
+
+def _move_file(source, destination):
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try: os.rename(source, destination)
+    except OSError as e:
+        if e.errno != errno.EXDEV: raise
+        if not destination.exists():
+            with atomic_write(destination) as f: shutil.copy2(source, f)
+        source.unlink()
+
 def _move_all(moves, report):
     for source, destination in progress(moves, 'move'):
-        if destination.exists(): report.conflicts.append(source.name); continue
-        if not report.dry_run:
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(source, destination)
+        if destination.exists() and not _is_half_moved(source, destination): report.conflicts.append(source.name); continue
+        if not report.dry_run: _move_file(source, destination)
         report.moved.append(source.name)
     return report
 
 # %% ../nbs/04_selection.ipynb #9973cf0c
 def _undo_move(paths, dry_run):
     journal = _newest_journal(paths)
-    rows = [(paths.root/destination, paths.root/source) for source, destination in pd.read_csv(journal, dtype=str).values]
+    names = read_table(journal, ('source', 'destination'), dtype=str)[['source', 'destination']].to_numpy()
+    allowed = {(f'{paths.images.name}/{Path(a).name}', f'{paths.raw_unlabelled.name}/{Path(a).name}') for a, _ in names}
+    if set(map(tuple, names)) - allowed: raise DataError(f'{journal} holds moves that are not of this program, so nothing was moved. Remove it.')
+    rows = [(paths.root/destination, paths.root/source) for source, destination in names]
     report = _move_all([(a, b) for a, b in rows if a.exists()], MoveReport(dry_run=dry_run, direction='raw_unlabelled -> images'))
     report.missing = [b.name for a, b in rows if not a.exists() and not b.exists()]
     if report.ok and not dry_run: journal.rename(journal.with_suffix('.undone'))
     return report
+
+def _move(paths, pattern, dry_run):
+    annotated, frames = masks_by_id(paths.masks_manual, pattern), image_files(paths.images)
+    report = MoveReport(kept=[f.name for f in frames if f.stem in annotated], dry_run=dry_run)
+    if not report.kept:
+        raise DataError(f"No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} (pattern '{pattern}'). "
+                        'Nothing was moved. Check the folder and the pattern.')
+    raw = [f for f in frames if f.stem not in annotated]
+    report.no_files = [f.name for f in raw if not f.is_file()]
+    moves = [(f, paths.raw_unlabelled/f.name) for f in raw if f.is_file()]
+    free = [(a, b) for a, b in moves if not b.exists()]
+    if free and not dry_run: _write_journal(paths, free)
+    return _move_all(moves, report)
 
 def move_annotated(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -82,17 +116,8 @@ def move_annotated(
 ) -> MoveReport:
     "Move frames without a mask from `images/` to `raw_unlabelled/`. `DataError` if no mask matches any frame."
     paths = Paths(root)
-    if undo: return _undo_move(paths, dry_run)
-    annotated = masks_by_id(paths.masks_manual, pattern)
-    frames = image_files(paths.images)
-    report = MoveReport(kept=[f.name for f in frames if f.stem in annotated], dry_run=dry_run)
-    if not report.kept:
-        raise DataError(f"No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} (pattern '{pattern}'). "
-                        'Nothing was moved. Check the folder and the pattern.')
-    moves = [(f, paths.raw_unlabelled/f.name) for f in frames if f.stem not in annotated]
-    free = [(a, b) for a, b in moves if not b.exists()]
-    if free and not dry_run: _write_journal(paths, free)
-    return _move_all(moves, report)
+    with contextlib.nullcontext() if dry_run else exclusive(paths.raw_unlabelled, paths.root/JOURNALS):
+        return _undo_move(paths, dry_run) if undo else _move(paths, pattern, dry_run)
 
 # %% ../nbs/04_selection.ipynb #5b8cb84d
 BAND = (.3, .6)         # depth band, as fractions of the height
@@ -130,7 +155,7 @@ class Selection:
         if self.conflicts: text += f"\nERROR: another file of that name is in to_label/: {', '.join(self.conflicts[:10])}"
         return '\n'.join([text, *(f'ERROR: {u}' for u in self.unreadable)])
 
-    def _repr_html_(self): return f'<pre>{self}</pre>' + self.ranking.to_html(index=False, max_rows=12)
+    def _repr_html_(self): return as_html(self) + self.ranking.to_html(index=False, max_rows=12)
 
 # %% ../nbs/04_selection.ipynb #145a2097
 def rank_frames(
@@ -147,6 +172,16 @@ def rank_frames(
     table.insert(0, 'rank', table.index + 1)
     return table, unreadable
 
+def _copy_chosen(paths, names):
+    copied, conflicts = 0, []
+    for name in names:
+        source, copy = paths.raw_unlabelled/name, paths.to_label/name
+        if not copy.exists():
+            with atomic_write(copy) as f: shutil.copy2(source, f)
+            copied += 1
+        elif copy.read_bytes() != source.read_bytes(): conflicts.append(name)
+    return copied, conflicts
+
 def select_frames(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     n: int = TOP_N, # how many frames to propose
@@ -159,14 +194,10 @@ def select_frames(
     if not 0 <= band_top < band_bottom <= 1: raise DataError(f'The band {band_top} to {band_bottom} must lie between 0 and 1, top first.')
     if n < 1 or not 0 < top_fraction <= 1: raise DataError('n must be at least 1, and top_fraction above 0 and at most 1.')
     drawn = masks_by_id(paths.masks_manual) if paths.masks_manual.is_dir() else {}
-    ranking, unreadable = rank_frames([f for f in image_files(paths.raw_unlabelled) if f.stem not in drawn], (band_top, band_bottom), top_fraction)
-    ranking['selected'] = (ranking['rank'] <= n).astype(int)
-    copied, conflicts = 0, []
-    for name in ranking.filename[ranking.selected == 1]:
-        source, copy = paths.raw_unlabelled/name, paths.to_label/name
-        if not copy.exists():
-            with atomic_write(copy) as f: shutil.copy2(source, f)
-            copied += 1
-        elif copy.read_bytes() != source.read_bytes(): conflicts.append(name)
-    with atomic_write(paths.to_label/'ranking.csv') as f: ranking.to_csv(f, index=False)
+    frames = [f for f in image_files(paths.raw_unlabelled) if f.stem not in drawn]
+    with exclusive(paths.to_label):
+        ranking, unreadable = rank_frames(frames, (band_top, band_bottom), top_fraction)
+        ranking['selected'] = (ranking['rank'] <= n).astype(int)
+        copied, conflicts = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
+        with atomic_write(paths.to_label/'ranking.csv') as f: ranking.to_csv(f, index=False)
     return Selection(ranking, copied, unreadable, conflicts)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'SCHEDULES', 'PRECISIONS', 'PRESETS', 'LOOK_EVERY', 'CUTS', 'NO_MATTER', 'SAVE_EVERY', 'TrainConfig',
-           'preset', 'make_loss', 'half_precision', 'forward', 'train_epoch', 'validate', 'threshold_table',
-           'best_threshold', 'TrainResult', 'train', 'show_history']
+           'preset', 'make_loss', 'half_precision', 'forward', 'is_out_of_memory', 'BatchParts', 'train_epoch',
+           'validate', 'threshold_table', 'best_threshold', 'TrainResult', 'train', 'show_history']
 
 # %% ../nbs/11_training.ipynb #0d652648
 import json
 import math
+import pickle
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -21,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from lumbar_seg.core import (
-    DataError, Paths, atomic_write, cores, pairs_record, pick_device, progress, read_mask, seed_everything, set_aside, versions, write_json,
+    DataError, Paths, atomic_write, cores, exclusive, file_hash, pairs_record, pick_device, progress, read_json, read_mask, require_space,
+    seed_everything, set_aside, versions, write_json,
 )
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, get_dataloaders
 from .losses import ALPHA, BCEDiceLoss
 from .metrics import PROBABILITY_THRESHOLD, batch_dice
-from .models import BASE_CH, MODELS, build_model, load_checkpoint, record_path, save_checkpoint
+from .models import BASE_CH, MODELS, build_model, load_checkpoint, record_path, save_checkpoint, save_tensors
 from .splits import audit_splits, read_splits
 
 # %% ../nbs/11_training.ipynb #373eac7b
@@ -108,6 +110,39 @@ def forward(
     with torch.autocast(device.type, half, enabled=half is not None):
         return model(x.to(device, non_blocking=True, memory_format=layout)).float()
 
+# %% ../nbs/11_training.ipynb #b7d423ef
+def is_out_of_memory(
+    error: Exception, # that something raised
+) -> bool:
+    "Did PyTorch find no memory, on a GPU or on the CPU?"
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+class BatchParts:
+    "In how many parts a batch goes through a network: in one, until the memory does not hold it."
+    def __init__(self): self.n = 1
+
+    def run(self,
+        function, # of a part of each of `batches`
+        *batches, # tensors or arrays of one length
+        begin=lambda: None, # called before each try
+    ) -> list: # what `function` gives for each part
+        "Call `function` part by part, in twice as many parts where it finds no memory. `DataError` if not even one frame fits."
+        frames = len(batches[0])
+        while True:
+            begin()
+            bounds = [(k*frames//n, (k + 1)*frames//n) for n in [min(self.n, frames)] for k in range(n)]
+            try: return [function(*(b[start:end] for b in batches)) for start, end in bounds]
+            except (RuntimeError, MemoryError) as e:
+                if not isinstance(e, MemoryError) and not is_out_of_memory(e): raise
+            self._more(frames)                # here the error and all that it held in memory is gone
+
+    def _more(self, frames):
+        if self.n >= frames: raise DataError('There is not enough memory for one frame. Close other programs, or take a smaller img_size or network.')
+        self.n *= 2
+        if torch.cuda.is_available(): torch.cuda.empty_cache()
+        print(f'note: the memory does not hold {frames} frames at a time; going on with {-(-frames//self.n)}.', flush=True)
+
+# %% ../nbs/11_training.ipynb #85b22717
 def train_epoch(
     model: nn.Module, # network, trained in place
     loader, # batches of (image, mask)
@@ -118,24 +153,30 @@ def train_epoch(
     half: torch.dtype | None = None, # of `half_precision`
     scaler: torch.amp.GradScaler | None = None, # of the loss in float16
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None, # stepped after each batch
+    parts: BatchParts | None = None, # in how many parts a batch goes through the network
 ) -> float: # mean loss over the frames
-    "One pass over the training frames. `FloatingPointError` if the loss is not finite."
+    "One pass over the training frames. `FloatingPointError` if the loss is not finite; `DataError` if the memory holds not even one frame."
     model.train()
-    scaler, total, count = scaler or torch.amp.GradScaler(device.type, enabled=False), 0, 0
-    for step, (x, y) in enumerate(progress(loader, label, unit='batch', leave=False)):
-        loss = loss_function(forward(model, x, device, half), y.to(device, non_blocking=True))
-        optimizer.zero_grad()
+    scaler, parts, total, count = scaler or torch.amp.GradScaler(device.type, enabled=False), parts or BatchParts(), 0, 0
+
+    def gradients(part, truth):
+        loss = loss_function(forward(model, part, device, half), truth.to(device, non_blocking=True))*(len(part)/frames)
         scaler.scale(loss).backward()
+        return loss.detach()
+    for step, (x, y) in enumerate(progress(loader, label, unit='batch', leave=False)):
+        frames = len(x)
+        loss = sum(parts.run(gradients, x, y, begin=optimizer.zero_grad))
+        if device.type == 'cpu' or step % LOOK_EVERY == 0: _check_finite(loss)           # before it gets into the weights
         scaler.step(optimizer)
         scaler.update()
         if scheduler: scheduler.step()
-        total, count = total + loss.detach()*len(x), count + len(x)
-        if device.type == 'cpu' or step % LOOK_EVERY == 0: _check_finite(total)
+        total, count = total + loss*frames, count + frames
     return _check_finite(total)/count
 
 def _check_finite(total):
     if not math.isfinite(total.item()):
-        raise FloatingPointError(f'The loss became {total.item()}. Try a smaller learning rate, such as a tenth of the one you used.')
+        raise FloatingPointError(f'The loss became {total.item()}, so training was stopped. Train again with a smaller learning rate, such as a '
+                                 'tenth of the one you used, and --replace (replace=True).')
     return total.item()
 
 @torch.inference_mode()
@@ -145,16 +186,17 @@ def validate(
     loss_function: nn.Module, # takes logits and target
     device: torch.device, # where `model` is
     half: torch.dtype | None = None, # of `half_precision`
+    parts: BatchParts | None = None, # see `train_epoch`
 ) -> tuple[float, float]: # mean loss and mean Dice over the frames
-    "Loss and Dice at the network's size, averaged over frames (not over batches: the last one may be short)."
+    "Loss and Dice at the network's size, averaged over frames (not over batches: the last one may be short). Errors as in `train_epoch`."
     model.eval()
-    losses, scores = [], []
+    losses, scores, parts = [], [], parts or BatchParts()
     for x, y in loader:
-        logits, y = forward(model, x, device, half), y.to(device, non_blocking=True)
+        logits, y = torch.cat(parts.run(lambda part: forward(model, part, device, half), x)), y.to(device, non_blocking=True)
         losses.append(loss_function(logits, y)*len(x))
         scores.append(batch_dice(logits, y))
     scores = torch.cat(scores)
-    return torch.stack(losses).sum().item()/len(scores), scores.mean().item()
+    return _check_finite(torch.stack(losses).sum())/len(scores), scores.mean().item()
 
 # %% ../nbs/11_training.ipynb #f966cb9b
 CUTS = [k/20 for k in range(3, 18)]         # 0.15 to 0.85
@@ -186,17 +228,22 @@ def _state_path(weights): return weights.with_suffix('.resume')
 def _save_state(path, parts, record):
     "`parts` are network, optimiser, loss scaler and schedule; `record` says whose state it is, and how far it got."
     state = {'parts': [p.state_dict() for p in parts.values()], 'record': json.dumps(record), 'generator': torch.get_rng_state()}
-    with atomic_write(path) as f: torch.save(state, f)
+    with atomic_write(path) as f: save_tensors(state, f)
+
+def _read_state(path, device):
+    try: return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as e:
+        raise DataError(f'{path} is damaged, so the run cannot go on from it. Put back a copy, or use --replace (replace=True) to begin anew.') from e
 
 def _load_state(path, parts, device):
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = _read_state(path, device)
     for part, content in zip(parts.values(), state['parts'], strict=True): part.load_state_dict(content)
     torch.set_rng_state(state['generator'].cpu())
 
 def _unfinished(weights):
     "The record of an unfinished run under this name, or None."
     path = _state_path(weights)
-    return json.loads(torch.load(path, map_location='cpu', weights_only=True)['record']) if path.exists() else None
+    return json.loads(_read_state(path, 'cpu')['record']) if path.exists() else None
 
 NO_MATTER = ('num_workers', 'keep_mb')       # settings that leave the weights as they are
 
@@ -208,15 +255,20 @@ def _identity(record):
 def _only_begun(weights, record):
     "Are these the weights of this very run, stopped before its first state was written? Then nothing is lost by beginning anew."
     if not record_path(weights).exists(): return False
-    saved = json.loads(record_path(weights).read_text(encoding='utf-8'))
+    saved = read_json(record_path(weights))
     return not saved.get('finished', True) and _identity(saved) == _identity(record)
+
+def _best_so_far(weights):
+    "Dice of the weights as they are, perhaps of an epoch after the state; below any if a kill came between weights and record."
+    saved = read_json(record_path(weights))
+    return saved['history'][-1]['val_dice'] if saved.get('weights_sha256') == file_hash(weights) else -1.
 
 def _claim_name(weights, record, replace_old):
     "The record of the unfinished run to go on with, or None to begin. Sets earlier files aside if allowed, else a `DataError`."
-    earlier = _unfinished(weights)
     if replace_old:
         set_aside(weights, record_path(weights), _state_path(weights))
         return None
+    earlier = _unfinished(weights)
     if earlier is None:
         if weights.exists() and not _only_begun(weights, record):
             raise DataError(f'{weights} exists and is not overwritten. Use --replace (replace=True) to set it aside, or give another name.')
@@ -227,7 +279,7 @@ def _claim_name(weights, record, replace_old):
         differs = [f'{k} {old.get(k)} (now {v})' for k, v in new.items() if k not in NO_MATTER and old.get(k) != v]
         differs = differs or ['the frames or masks of train.txt or val.txt']
         raise DataError(f'{_state_path(weights)} is an unfinished run that differs in: {", ".join(differs)}. {advice}')
-    saved = json.loads(record_path(weights).read_text(encoding='utf-8')) if record_path(weights).exists() and weights.exists() else None
+    saved = read_json(record_path(weights)) if record_path(weights).exists() and weights.exists() else None
     if saved is None or _identity(saved) != _identity(record):
         raise DataError(f'{_state_path(weights)} is an unfinished run, but {weights.name} beside it is missing or of another run. '
                         'Put its file back, or use --replace (replace=True) to begin anew.')
@@ -255,7 +307,10 @@ class TrainResult:
         return self.history.loc[self.history.val_dice.idxmax()].to_dict()
 
     def __str__(self):
-        return (f"best val Dice {self.best['val_dice']:.4f} in epoch {self.best['epoch']:.0f} of {len(self.history)}, saved to {self.weights}\n"
+        blank = ('' if self.best['val_dice'] else 'WARNING: in no epoch did the model find bone where it is on the val frames. Give it more epochs, '
+                 'or another learning rate, and look at frames and masks with `lumbar_seg show pairs`.\n')
+        best = f"best val Dice {self.best['val_dice']:.4f} in epoch {self.best['epoch']:.0f} of {len(self.history)}"
+        return (f"{blank}{best}, saved to {self.weights}\n"
                 f"on the val frames the best cut is at a probability of {self.record['threshold']:.2f}")
 
 # %% ../nbs/11_training.ipynb #2d966ce0
@@ -276,7 +331,7 @@ def _finish(weights, record, val_loader, device):
     _state_path(weights).unlink(missing_ok=True)
     return TrainResult(weights, record, pd.DataFrame(record['history']))
 
-def _start(config, device, steps):
+def _start(config, device, steps, folder):
     "Network, optimiser, loss scaler and, if there is one, schedule over so many steps; what the encoder starts from; the half precision."
     seed_everything(config.seed)
     model, start = build_model(config.model, config.base_ch, None if config.encoder_weights == 'none' else config.encoder_weights)
@@ -284,6 +339,7 @@ def _start(config, device, steps):
     half = half_precision(config.precision, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr)
     parts = {'model': model, 'optimizer': optimizer, 'scaler': torch.amp.GradScaler(device.type, enabled=half == torch.float16)}
+    require_space(folder, 4*sum(p.numel()*p.element_size() for p in model.parameters())/1e6, 'Weights and what it takes to go on')
     if config.schedule == 'one_cycle': parts['scheduler'] = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
     return parts, start, half
 
@@ -294,39 +350,47 @@ def train(
     config: TrainConfig, # the recipe
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
-    reuse: bool = False, # where this very run has been finished before, return its result
 ) -> TrainResult:
     "Train on train.txt, keep the weights with the best Dice on val.txt, and go on with an unfinished run. `DataError` if weights exist."
+    weights = Paths(root).models/config.weights
+    with exclusive(weights): return _train(config, root, weights, replace)
+
+def _train(config, root, weights, replace):
     paths, device = Paths(root), pick_device(config.device)
-    splits, weights = read_splits(paths), paths.models/config.weights
+    splits = read_splits(paths)
     loaders = get_dataloaders(root, config.batch_size, config.img_size, config.num_workers, config.pseudo, config.keep_mb)
     record = {'settings': asdict(config), 'device': str(device), 'versions': versions(), 'started': datetime.now().isoformat(timespec='seconds'),
               'data': {'root': str(paths.root.resolve()), 'split': splits.fingerprint, 'warnings': _warn(paths, loaders.val.dataset),
                        'train': pairs_record(loaders.train.dataset.files), 'val': pairs_record(loaders.val.dataset.files)}, 'history': []}
-    if reuse and not replace and (finished := _finished(weights, record)): return finished
+    if not replace and (finished := _finished(weights, record)):
+        print(f"This very run was finished before (begun {finished.record['started']}). To train anew, use --replace (replace=True).")
+        return finished
     earlier = _claim_name(weights, record, replace)
 
     for loader in (loaders.train, loaders.val): loader.dataset.preload(cores())
-    parts, start, half = _start(config, device, config.epochs*len(loaders.train))
+    parts, start, half = _start(config, device, config.epochs*len(loaders.train), paths.models)
     model, loss_function, saved_at, best = parts['model'], make_loss(config), -math.inf, -1.
     if earlier:
         _load_state(_state_path(weights), parts, device)
         record = earlier
-        best = json.loads(record_path(weights).read_text(encoding='utf-8'))['history'][-1]['val_dice']      # of the weights, perhaps of a later epoch
+        best = _best_so_far(weights)
         print(f"Going on after epoch {len(record['history'])} of {config.epochs}.")
-    else: record['encoder_start'] = start
-    history = record['history']
+    else:
+        record['encoder_start'] = start
+        write_json(record_path(weights), record | {'finished': False})         # whose name this is, also if the run is killed at once
+    history, split = record['history'], BatchParts()
 
     for epoch in range(len(history) + 1, config.epochs + 1):
         began = time.perf_counter()
         train_loss = train_epoch(loader=loaders.train, loss_function=loss_function, device=device, label=f'epoch {epoch}/{config.epochs}',
-                                 half=half, **parts)
-        val_loss, val_dice = validate(model, loaders.val, loss_function, device, half)
+                                 half=half, parts=split, **parts)
+        val_loss, val_dice = validate(model, loaders.val, loss_function, device, half, split)
         is_best, best = val_dice > best, max(best, val_dice)
         history.append({'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
                         'seconds': round(time.perf_counter() - began, 2)})
         print(f'epoch {epoch:3d}/{config.epochs}  train loss {train_loss:.4f}  val loss {val_loss:.4f}  val Dice {val_dice:.4f}'
               f"{'  (best)' if is_best else ''}", flush=True)
+        if split.n > 1: record['batch_parts'] = split.n
         if is_best: save_checkpoint(weights, model, record | {'finished': False})
         if is_best or epoch == config.epochs or time.perf_counter() - saved_at > SAVE_EVERY:
             _save_state(_state_path(weights), parts, record)

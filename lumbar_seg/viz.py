@@ -12,7 +12,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .core import DataError, Paths, matched_pairs, read_gray, read_mask
+from .core import DataError, Paths, matched_pairs, read_pair
 
 # %% ../nbs/02_viz.ipynb #9238ee1d
 RED = (255, 0, 0)
@@ -74,7 +74,7 @@ def show_samples(
     "Random pairs, a row each: frame, mask, gray overlay."
     rows, titles = [], []
     for image_path, mask_path in _sample_pairs(Paths(root), n, seed):
-        image, mask = read_gray(image_path), read_mask(mask_path)
+        image, mask = read_pair(image_path, mask_path)
         rows.append([image, mask, gray_overlay(image, mask)])
         titles.append([image_path.name, f'{mask_path.name}: {mask.mean():.2%} of the area', 'overlay'])
     return show_grid(rows, titles)
@@ -87,7 +87,7 @@ def show_pairs(
 ) -> plt.Figure:
     "Random pairs as red overlays."
     pairs = _sample_pairs(Paths(root), n, seed)
-    pictures = [overlay(read_gray(i), read_mask(m)) for i, m in pairs]
+    pictures = [overlay(*read_pair(i, m)) for i, m in pairs]
     names = [i.name for i, _ in pairs]
     starts = range(0, len(pairs), columns)
     return show_grid([pictures[s:s + columns] for s in starts], [names[s:s + columns] for s in starts])
@@ -99,7 +99,7 @@ def contact_sheet(
     width: int = 240, # width of each picture in pixels
 ) -> np.ndarray: # RGB, uint8
     "One picture of many, in reading order. Pictures of other proportions are padded with black."
-    height = round(max(p.shape[0]/p.shape[1] for p in pictures)*width)
+    height = max(1, round(max(p.shape[0]/p.shape[1] for p in pictures)*width))
     sheet = np.zeros((-(-len(pictures)//columns)*height, columns*width, 3), np.uint8)
     for k, picture in enumerate(pictures):
         rgb = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)

@@ -27,7 +27,7 @@ from lumbar_seg.core import (
     DataError, Paths, by_stem, file_hash, image_files, masks_by_id, matched_pairs, pixel_sizes, read_frames_csv, read_gray, read_mask,
     read_table, require_folder, write_mask,
 )
-from .drawing import Drawing, draft_path, manual_mask_path, save_drawing, smooth_mask
+from .drawing import Drawing, draft_path, drop_saved_draft, manual_mask_path, save_drawing, smooth_mask
 from .metrics import frame_scores, unit_of
 from .pseudo_labels import mask_stats
 from .reviews import DECISIONS, OPEN_STATES, REVIEW_COLUMNS, TAKEN_BACK, append_review, read_reviews, review_state, reviews_path
@@ -293,6 +293,7 @@ def _load(self: MaskBrowser):
     else:
         self.name = self.shown[self.index.value]
         self.look = self._read(self.name)
+        if not self.look.error and not self.drawing: drop_saved_draft(self.paths, self.pairs[self.name][0])
         self.states[self.name] = self._state(self.name)
         for ahead in self.shown[self.index.value + 1:self.index.value + 1 + AHEAD]: self.reader.submit(self._read, ahead)
     if self.name != before:

@@ -298,7 +298,7 @@ def _decode(path, flags):
     try: image = None if problem else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error: image = None
     if image is None: raise DataError(f"Cannot read {path}: {problem or 'it is damaged'}. Export it again from the original, or remove it.")
-    if image.dtype != np.uint8: raise DataError(f'{path} has more than 8 bits a pixel, so it is unclear what is white. Save it as an 8-bit picture.')
+    if image.dtype != np.uint8: raise DataError(f'{path} has more than 8 bits a channel: it is unclear what is white. Save it as an 8-bit picture.')
     return image
 
 def read_gray(

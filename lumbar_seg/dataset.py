@@ -29,7 +29,7 @@ def squares(
 ) -> tuple[np.ndarray, np.ndarray]: # uint8 [img_size, img_size] each; the mask 0 or 1
     "Frame and mask resized to a square, still one byte a pixel."
     size = (img_size, img_size)
-    return cv2.resize(image, size), cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(image, size), cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 def image_tensor(
     image: np.ndarray, # frame, uint8 [H,W]

@@ -28,7 +28,7 @@ from lumbar_seg.core import (
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, get_dataloaders
 from .losses import ALPHA, BCEDiceLoss
 from .metrics import PROBABILITY_THRESHOLD, batch_dice
-from .models import BASE_CH, MODELS, build_model, load_checkpoint, record_path, save_checkpoint, save_tensors
+from .models import BASE_CH, MODELS, UNETS, build_model, load_checkpoint, record_path, save_checkpoint, save_tensors
 from .splits import audit_splits, read_splits
 
 # %% ../nbs/11_training.ipynb #373eac7b
@@ -62,6 +62,7 @@ class TrainConfig:
                               ('encoder_weights', ('imagenet', 'none'))):
             if getattr(self, name) not in choices: raise DataError(f'{name} must be one of {choices}, not {getattr(self, name)!r}.')
         if self.img_size % 32: raise DataError(f'img_size must be divisible by 32, and {self.img_size} is not.')
+        if self.model in UNETS and self.img_size < 64: raise DataError(f'The network {self.model} needs an img_size of 64 or more.')
         for name in ('epochs', 'batch_size', 'base_ch', 'lr'):
             if getattr(self, name) <= 0: raise DataError(f'{name} must be above 0.')
         if not 0 <= self.alpha <= 1: raise DataError('alpha must lie between 0 and 1.')
@@ -114,8 +115,8 @@ def forward(
 def is_out_of_memory(
     error: Exception, # that something raised
 ) -> bool:
-    "Did PyTorch find no memory, on a GPU or on the CPU?"
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    "Did PyTorch find no memory, on a GPU (CUDA, MPS) or on the CPU? Only its CUDA error has a type of its own."
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in ('out of memory', "can't allocate memory"))
 
 class BatchParts:
     "In how many parts a batch goes through a network: in one, until the memory does not hold it."
@@ -231,8 +232,10 @@ def _save_state(path, parts, record):
     with atomic_write(path) as f: save_tensors(state, f)
 
 def _read_state(path, device):
-    try: return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as e:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        return {key: state[key] for key in ('parts', 'record', 'generator')}
+    except (RuntimeError, TypeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as e:
         raise DataError(f'{path} is damaged, so the run cannot go on from it. Put back a copy, or use --replace (replace=True) to begin anew.') from e
 
 def _load_state(path, parts, device):
@@ -286,9 +289,11 @@ def _claim_name(weights, record, replace_old):
     return earlier
 
 # %% ../nbs/11_training.ipynb #d713e26b
-def _warn(paths, val):
+def _warn(paths, train, val):
     "What should be known before the first epoch, not after the last."
     said = audit_splits(paths).warnings
+    if not any(read_mask(m).any() for _, m in train.files):
+        said.append('WARNING: no frame of train.txt shows bone, so the model will learn to see none. Put frames with bone into train.txt.')
     if not any(read_mask(m).any() for _, m in val.files):
         said.append('WARNING: no frame of val.txt shows bone, so val Dice only says how quiet the model keeps. Put frames with bone into val.txt.')
     for line in said: print(line)
@@ -351,7 +356,8 @@ def train(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
 ) -> TrainResult:
-    "Train on train.txt, keep the weights with the best Dice on val.txt, and go on with an unfinished run. `DataError` if weights exist."
+    """Train on train.txt, keep the weights with the best Dice on val.txt, and go on with an unfinished run; the very same run, finished
+    before, is not done again. `DataError` if other weights of this name exist."""
     weights = Paths(root).models/config.weights
     with exclusive(weights): return _train(config, root, weights, replace)
 
@@ -359,9 +365,10 @@ def _train(config, root, weights, replace):
     paths, device = Paths(root), pick_device(config.device)
     splits = read_splits(paths)
     loaders = get_dataloaders(root, config.batch_size, config.img_size, config.num_workers, config.pseudo, config.keep_mb)
+    train_data, val_data = loaders.train.dataset, loaders.val.dataset
     record = {'settings': asdict(config), 'device': str(device), 'versions': versions(), 'started': datetime.now().isoformat(timespec='seconds'),
-              'data': {'root': str(paths.root.resolve()), 'split': splits.fingerprint, 'warnings': _warn(paths, loaders.val.dataset),
-                       'train': pairs_record(loaders.train.dataset.files), 'val': pairs_record(loaders.val.dataset.files)}, 'history': []}
+              'data': {'root': str(paths.root.resolve()), 'split': splits.fingerprint, 'warnings': _warn(paths, train_data, val_data),
+                       'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}, 'history': []}
     if not replace and (finished := _finished(weights, record)):
         print(f"This very run was finished before (begun {finished.record['started']}). To train anew, use --replace (replace=True).")
         return finished

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['ROOT_VARIABLE', 'IMAGE_SUFFIXES', 'TEMPORARY', 'CSV_ADVICE', 'NO_LOCKS', 'MAX_PIXELS', 'MASK_PATTERN',
            'PIXEL_SIZE_LIMITS', 'RUN_FILE', 'DataError', 'Paths', 'natural_key', 'require_folder', 'image_files',
-           'by_stem', 'atomic_write', 'write_text', 'write_json', 'read_text', 'read_json', 'read_table', 'set_aside',
-           'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'read_gray', 'read_mask',
-           'read_mask_values', 'read_pair', 'encode_png', 'write_image', 'write_mask', 'compile_pattern', 'masks_by_id',
-           'mask_id', 'is_named_like_mask', 'matched_pairs', 'read_frames_csv', 'parse_pixel_size', 'pixel_sizes',
-           'file_hash', 'text_hash', 'fingerprint', 'picture_hash', 'is_among', 'hashes_record', 'pairs_record',
-           'weights_record', 'code_commit', 'versions', 'seed_everything', 'pick_device', 'cores', 'as_html',
-           'progress']
+           'by_stem', 'temporary_name', 'atomic_write', 'sync_to_disk', 'write_text', 'write_json', 'read_text',
+           'read_json', 'read_table', 'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space',
+           'table_to_append', 'read_gray', 'read_mask', 'read_mask_values', 'read_pair', 'encode_png', 'write_image',
+           'write_mask', 'compile_pattern', 'masks_by_id', 'mask_id', 'is_named_like_mask', 'matched_pairs',
+           'read_frames_csv', 'parse_pixel_size', 'pixel_sizes', 'file_hash', 'text_hash', 'fingerprint',
+           'picture_hash', 'is_among', 'hashes_record', 'pairs_record', 'weights_record', 'code_commit', 'versions',
+           'seed_everything', 'pick_device', 'cores', 'as_html', 'progress']
 
 # %% ../nbs/00_core.ipynb #98206f2e
 import contextlib
+import csv
 import errno
 import hashlib
 import html
@@ -119,27 +120,40 @@ def by_stem(
 # %% ../nbs/00_core.ipynb #f048a390
 TEMPORARY = r'\.(.+)\.(\d+)\.tmp(\.\w+)?'       # name of a file that is being written; the number is that of the process
 
+def temporary_name(
+    path: Path, # final name
+) -> Path:
+    "The name beside it under which this process writes it."
+    return path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+
 @contextlib.contextmanager
 def atomic_write(
     path: Path, # final name; its folder is made where missing
-    sync: bool = True, # wait until the disk has it: a power cut after this keeps the file. Costs some milliseconds
+    sync: bool = True, # wait until the disk has it: a power cut after this keeps the file. Costs some milliseconds; not on Windows
 ):
     "Yields a temporary name in the same folder; renamed to `path` if the block succeeds, removed if it fails."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+    temporary = temporary_name(path)
     try:
         yield temporary
-        if sync and os.name == 'posix': _sync(temporary)
+        if sync: sync_to_disk(temporary)
         os.replace(temporary, path)
+        if sync: sync_to_disk(path.parent)                      # the new name, too
     except OSError as e:
         if e.filename is None: e.filename = str(path)           # a full disk does not say which file it had no room for
         raise
     finally: temporary.unlink(missing_ok=True)
 
-def _sync(path):
+def sync_to_disk(
+    path: Path, # a file, or a folder for the names in it
+):
+    "Wait until the disk has it. Windows, and some network disks for a folder, do not offer this: there it does nothing."
+    if os.name != 'posix': return
     descriptor = os.open(path, os.O_RDONLY)
     try: os.fsync(descriptor)
+    except OSError as e:
+        if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise
     finally: os.close(descriptor)
 
 def write_text(
@@ -181,13 +195,14 @@ def read_table(
     columns: tuple[str, ...] = ('filename',), # that it must have
     **options, # of `pandas.read_csv`
 ) -> pd.DataFrame:
-    "A table of comma-separated values. `DataError` if it is none, or lacks a column."
+    "A table of comma-separated values, without empty rows. `DataError` if it is none, or lacks a column."
     text = read_text(path)
     with warnings.catch_warnings():
         warnings.simplefilter('error', pd.errors.ParserWarning)
         try: table = pd.read_csv(io.StringIO(text), index_col=False, **options)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as e:
             raise DataError(f'{path} is no table that can be read ({e}). {CSV_ADVICE}') from e
+    table = table.dropna(how='all').reset_index(drop=True)           # a spreadsheet program leaves rows of nothing but commas
     missing = [c for c in columns if c not in table]
     if missing: raise DataError(f"{path} has no column '{missing[0]}'; it has: {', '.join(map(str, table.columns))}. {CSV_ADVICE}")
     return table
@@ -252,7 +267,8 @@ def exclusive(
     *targets: Path, # files or folders that a run is about to write
     wait: float = 0, # seconds to wait for another run
 ):
-    "One run at a time for each target, and no leftovers of killed ones. `DataError` if another run writes there, or if nothing can be written there."
+    """One run at a time for each target; leftovers of killed ones go, unless their number is by now that of another process. `DataError` if
+    another run writes there, or if nothing can be written there."""
     with contextlib.ExitStack() as held:
         for target in sorted(map(Path, targets)):           # one order for all runs, so that no two wait for each other
             if lock := _lock(target, wait):
@@ -270,6 +286,36 @@ def require_space(
     free = shutil.disk_usage(there).free/1e6
     if free < megabytes:
         raise DataError(f'{what} need at least {megabytes:.0f} MB, and the disk of {there} has {free:.0f} MB left. Make room, or take another root.')
+
+# %% ../nbs/00_core.ipynb #255a35b8
+@contextlib.contextmanager
+def table_to_append(
+    path: Path, # a CSV of ours; its folder must exist
+    header: list[str] = (), # names of the columns, written where the file is missing or empty
+    sync: bool = True, # wait until the disk has the rows
+):
+    "Yields a function that adds a list of rows in a single write. `DataError` if the file is a link; `OSError` if it cannot be written."
+    if path.is_symlink(): raise DataError(f'{path} is a link to another file, and nothing is added to that. Put the file itself in its place.')
+    before = path.read_bytes() if path.exists() else b''
+    open_quote = before.count(b'"')%2                  # a quote inside a value is doubled, so whole rows have an even number
+    begin = [','.join(header) + '\r\n'*bool(header) if not before else '"'*open_quote + '\n'*(open_quote or not before.endswith(b'\n'))]
+    with open(path, 'ab', buffering=0) as f:
+        def add(rows):
+            text = io.StringIO(newline='')
+            csv.writer(text).writerows(rows)
+            _append_whole(f, (begin[0] + text.getvalue()).encode(), sync)
+            begin[0] = ''
+        yield add
+
+def _append_whole(file, content, sync):
+    end = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(content) < len(content): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        if sync: os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
 
 # %% ../nbs/00_core.ipynb #4a5587eb
 MAX_PIXELS = 50_000_000      # a frame has about a million

@@ -129,12 +129,13 @@ def save_drawing(
     frame: Path, # an image file
     mask: np.ndarray, # bool [H,W], of the frame's size
 ) -> Path: # the mask file
-    "Bring the frame into `images/`, write its mask, keep a copy of an earlier one, and remove the draft."
-    target, home = manual_mask_path(paths, frame), paths.images/frame.name
-    same_stem = [f for f in paths.images.glob(f'{glob.escape(frame.stem)}.*') if f.stem == frame.stem] if paths.images.is_dir() else []
-    strangers = [f for f in same_stem if f.name != frame.name or file_hash(f) != file_hash(frame)]
-    if strangers: raise DataError(f'{strangers[0]} is another picture than {frame} under the same name. Rename one of them before drawing.')
+    """Bring the frame into `images/`, write its mask, keep a copy of an earlier one, and remove the draft. `DataError` if the frame's name
+    is that of another picture or of a mask, if it has two masks, or if somebody else is drawing; `OSError` if the disk is full."""
     with exclusive(paths.masks_manual, wait=LOCK_WAIT):
+        target, home = manual_mask_path(paths, frame), paths.images/frame.name
+        same_stem = [f for f in paths.images.glob(f'{glob.escape(frame.stem)}.*') if f.stem == frame.stem] if paths.images.is_dir() else []
+        strangers = [f for f in same_stem if f.name != frame.name or file_hash(f) != file_hash(frame)]
+        if strangers: raise DataError(f'{strangers[0]} is another picture than {frame} under the same name. Rename one of them before drawing.')
         if not home.exists():
             with atomic_write(home) as f: shutil.copy2(frame, f)
         if not (target.suffix.lower() == '.png' and np.array_equal(_or_none(target), mask)): target = _replace_mask(target, mask)
@@ -147,9 +148,10 @@ def _replace_mask(target, mask):
     if target.exists():
         kept = target.parent/KEPT/f"{target.stem}.{datetime.now().strftime('%Y%m%d-%H%M%S-%f')}{target.suffix}"
         with atomic_write(kept) as f: shutil.copy2(target, f)
-        if target.suffix.lower() != '.png': target.unlink()
-    write_mask(target.with_suffix('.png'), mask, overwrite=True)
-    return target.with_suffix('.png')
+    written = target if target.suffix.lower() == '.png' else target.with_suffix('.png')
+    write_mask(written, mask, overwrite=True)
+    if written != target: target.unlink(missing_ok=True)          # a kill just before this leaves both, which every command will say
+    return written
 
 def drop_saved_draft(
     paths: Paths, # data layout

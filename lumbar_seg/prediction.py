@@ -22,7 +22,7 @@ from torch import nn
 
 from lumbar_seg.core import (
     RUN_FILE, DataError, Paths, by_stem, cores, exclusive, file_hash, image_files, is_among, is_named_like_mask, pick_device, progress, read_gray,
-    read_json, require_space, set_aside, write_image, write_json, write_mask,
+    read_json, require_space, set_aside, table_to_append, write_image, write_json, write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
 from .engines import INT8, make_engine
@@ -148,13 +148,6 @@ def _predict_batch(predictor, batch, targets, thresholds):
         write_mask(targets[f][0], mask, overwrite=True, sync=False)
     return [(f.name, file_hash(f)) for f in frames], [f.name for f, m in zip(frames, masks, strict=True) if not m.any()], failed
 
-def _open_to_append(path):
-    "A text file to add rows to. A last row that a full disk has cut off is ended first."
-    cut_off = path.exists() and not path.read_bytes().endswith((b'\n', b'\r'))
-    file = open(path, 'a', encoding='utf-8', newline='', buffering=1)
-    if cut_off and path.stat().st_size: file.write('\n')
-    return file
-
 def predict_files(
     predictor: Predictor, # the network
     files: list[Path], # frames
@@ -164,15 +157,20 @@ def predict_files(
     batch_size: int | None = None, # frames at a time; default: `BATCH_FRAMES` of the device
     replace: bool = False, # set earlier results aside
 ) -> BulkReport:
-    "Predict masks and overlays. `DataError` if two frames share a stem or the folders hold another run."
+    """Predict masks and overlays; what an earlier run has finished is left. `DataError` if two frames share a stem, if the folders hold
+    another run, if one is at work there, or if there is no room. Frames that cannot be read are left out and reported."""
     for stem, same in by_stem(files).items():
         if len(same) > 1: raise DataError(f"{same[0]} and {same[1].name} would share the mask {stem}.png. Rename or remove one of them.")
     run = {'weights': predictor.weights.name, 'weights_sha256': file_hash(predictor.weights), 'img_size': predictor.img_size,
            'threshold': predictor.threshold, 'thresholds': {k: v for k, v in asdict(thresholds).items() if k != 'measured_on'}}
     if predictor.int8: run['int8'] = True              # the only engine with masks of its own
     with exclusive(mask_dir, overlay_dir):
+        if replace: _require_room(mask_dir, files)             # before earlier results make way
         _claim_folders([mask_dir, overlay_dir], run, predictor.engine.name, replace)
         return _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size)
+
+def _require_room(folder, frames):
+    require_space(folder, sum(f.stat().st_size for f in frames if f.is_file())/1e6, f'The overlays of {len(frames)} frames')     # larger than a JPEG
 
 def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size):
     "Predict what is not finished yet, and write down what is."
@@ -182,16 +180,16 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     todo = [f for f in targets if f not in finished]
     report = BulkReport(mask_dir, predictor.engine.name, skipped=[f.name for f in targets if f in finished],
                         failed=[f'{f} is named like a mask. Rename it.' for f in strange])
-    require_space(mask_dir, sum(f.stat().st_size for f in todo if f.is_file())/1e6, f'The overlays of {len(todo)} frames')      # larger than a JPEG
+    _require_room(mask_dir, todo)
 
     size = batch_size or BATCH_FRAMES[predictor.device.type]
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
     pool, opencv_threads = ThreadPoolExecutor(cores()), cv2.getNumThreads()
     cv2.setNumThreads(1)                       # the workers are the threads
     try:
-        with progress(None, 'predict', total=len(todo)) as bar, _open_to_append(mask_dir/DONE_FILE) as done:
+        with progress(None, 'predict', total=len(todo)) as bar, table_to_append(mask_dir/DONE_FILE, sync=False) as add:
             for batch, (rows, empty, failed) in zip(batches, pool.map(lambda b: _predict_batch(predictor, b, targets, thresholds), batches)):
-                csv.writer(done).writerows(rows)
+                add(rows)
                 report.done += [name for name, _ in rows]
                 report.empty += empty
                 report.failed += failed

@@ -9,10 +9,8 @@ __all__ = ['REVIEW_COLUMNS', 'DECISIONS', 'TAKEN_BACK', 'LOCK_WAIT', 'OPEN_STATE
 
 # %% ../nbs/15_reviews.ipynb #432fd278
 import csv
-import errno
 import io
 import math
-import os
 import re
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from .core import DataError, Paths, exclusive, file_hash
+from .core import DataError, Paths, exclusive, file_hash, table_to_append
 
 # %% ../nbs/15_reviews.ipynb #b050bc1c
 REVIEW_COLUMNS = ['time', 'filename', 'decision', 'note', 'reviewer', 'mask_sha256']
@@ -41,8 +39,9 @@ def append_reviews(
     path: Path, # the CSV; made with a header where missing
     rows: list[dict], # of each decision a value for each of `REVIEW_COLUMNS`
 ):
-    "Add decisions in a single write. `OSError` if the file cannot be written, for instance while Excel has it open."
-    with exclusive(path, wait=LOCK_WAIT): _append(path, rows)
+    """Add decisions in a single write. `OSError` if the file cannot be written, for instance while Excel has it open; `DataError` if
+    somebody else is writing, or if the file is a link."""
+    with exclusive(path, wait=LOCK_WAIT), table_to_append(path, REVIEW_COLUMNS) as add: add([[row[c] for c in REVIEW_COLUMNS] for row in rows])
 
 def append_review(
     path: Path, # the CSV
@@ -51,25 +50,6 @@ def append_review(
     "Add one decision; see `append_reviews`."
     append_reviews(path, [row])
 
-def _append(path, rows):
-    before, text = path.read_bytes() if path.exists() else b'', io.StringIO(newline='')
-    open_quote = before.count(b'"') % 2       # a quote inside a note is doubled, so whole rows have an even number
-    writer = csv.DictWriter(text, REVIEW_COLUMNS)
-    if not before: writer.writeheader()
-    elif open_quote or not before.endswith(b'\n'): text.write('"'*open_quote + '\n')
-    writer.writerows(rows)
-    _append_whole(path, text.getvalue().encode('utf-8'))
-
-def _append_whole(path, content):
-    "All of it, or nothing, where the disk is full."
-    with open(path, 'ab', buffering=0) as f:
-        end = f.tell()
-        try:
-            if f.write(content) < len(content): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            os.fsync(f.fileno())
-        except OSError:
-            f.truncate(end)
-            raise
 
 # %% ../nbs/15_reviews.ipynb #df6a383a
 def all_reviews(

@@ -20,6 +20,7 @@ import pandas as pd
 
 from lumbar_seg.core import (
     MASK_PATTERN, DataError, Paths, as_html, atomic_write, exclusive, file_hash, image_files, masks_by_id, progress, read_gray, read_table,
+    require_folder,
 )
 
 # %% ../nbs/04_selection.ipynb #7daf18fe
@@ -116,7 +117,8 @@ def move_annotated(
 ) -> MoveReport:
     "Move frames without a mask from `images/` to `raw_unlabelled/`. `DataError` if no mask matches any frame."
     paths = Paths(root)
-    with contextlib.nullcontext() if dry_run else exclusive(paths.raw_unlabelled, paths.root/JOURNALS):
+    require_folder(paths.root)
+    with contextlib.nullcontext() if dry_run else exclusive(paths.masks_manual, paths.raw_unlabelled, paths.root/JOURNALS):       # nobody draws now
         return _undo_move(paths, dry_run) if undo else _move(paths, pattern, dry_run)
 
 # %% ../nbs/04_selection.ipynb #5b8cb84d

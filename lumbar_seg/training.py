@@ -11,6 +11,7 @@ __all__ = ['LOSSES', 'SCHEDULES', 'PRECISIONS', 'PRESETS', 'LOOK_EVERY', 'CUTS',
 import json
 import math
 import pickle
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -22,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from lumbar_seg.core import (
-    DataError, Paths, atomic_write, cores, exclusive, file_hash, pairs_record, pick_device, progress, read_json, read_mask, require_space,
-    seed_everything, set_aside, versions, write_json,
+    DataError, Paths, atomic_write, cores, exclusive, file_hash, pairs_record, pick_device, progress, read_json, read_mask, require_folder,
+    require_space, seed_everything, set_aside, versions, write_json,
 )
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, get_dataloaders
 from .losses import ALPHA, BCEDiceLoss
@@ -119,8 +120,10 @@ def is_out_of_memory(
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in ('out of memory', "can't allocate memory"))
 
 class BatchParts:
-    "In how many parts a batch goes through a network: in one, until the memory does not hold it."
-    def __init__(self): self.n = 1
+    "In how many parts a batch goes through a network: in one, until the memory does not hold it. Threads may share it."
+    def __init__(self,
+        n: int = 1, # to begin with
+    ): self.n, self.lock = n, threading.Lock()
 
     def run(self,
         function, # of a part of each of `batches`
@@ -131,17 +134,20 @@ class BatchParts:
         frames = len(batches[0])
         while True:
             begin()
-            bounds = [(k*frames//n, (k + 1)*frames//n) for n in [min(self.n, frames)] for k in range(n)]
+            tried = min(self.n, frames)
+            bounds = [(k*frames//tried, (k + 1)*frames//tried) for k in range(tried)]
             try: return [function(*(b[start:end] for b in batches)) for start, end in bounds]
             except (RuntimeError, MemoryError) as e:
                 if not isinstance(e, MemoryError) and not is_out_of_memory(e): raise
-            self._more(frames)                # here the error and all that it held in memory is gone
+            self._more(tried, frames)         # here the error and all that it held in memory is gone
 
-    def _more(self, frames):
-        if self.n >= frames: raise DataError('There is not enough memory for one frame. Close other programs, or take a smaller img_size or network.')
-        self.n *= 2
-        if torch.cuda.is_available(): torch.cuda.empty_cache()
-        print(f'note: the memory does not hold {frames} frames at a time; going on with {-(-frames//self.n)}.', flush=True)
+    def _more(self, tried, frames):
+        if tried == frames: raise DataError('There is not enough memory for one frame. Close other programs, or take a smaller img_size or network.')
+        with self.lock:
+            if torch.cuda.is_available(): torch.cuda.empty_cache()
+            if self.n > tried: return         # another thread has found out before
+            self.n = 2*tried
+            print(f'note: the memory does not hold {-(-frames//tried)} frames at a time; going on with {-(-frames//self.n)}.', flush=True)
 
 # %% ../nbs/11_training.ipynb #85b22717
 def train_epoch(
@@ -207,12 +213,13 @@ def threshold_table(
     model: nn.Module, # network
     loader, # batches of (image, mask)
     device: torch.device, # where `model` is
+    parts: BatchParts | None = None, # see `train_epoch`
 ) -> pd.DataFrame: # columns threshold, dice
     "Mean Dice over the frames at the network's size, for each of `CUTS`."
     model.eval()
-    scores = {cut: [] for cut in CUTS}
+    scores, parts = {cut: [] for cut in CUTS}, parts or BatchParts()
     for x, y in loader:
-        logits, y = model(x.to(device)), y.to(device)
+        logits, y = torch.cat(parts.run(lambda part: forward(model, part, device), x)), y.to(device)
         for cut in CUTS: scores[cut] += batch_dice(logits, y, cut).tolist()
     return pd.DataFrame([(cut, sum(found)/len(found)) for cut, found in scores.items()], columns=['threshold', 'dice'])
 
@@ -266,11 +273,8 @@ def _best_so_far(weights):
     saved = read_json(record_path(weights))
     return saved['history'][-1]['val_dice'] if saved.get('weights_sha256') == file_hash(weights) else -1.
 
-def _claim_name(weights, record, replace_old):
-    "The record of the unfinished run to go on with, or None to begin. Sets earlier files aside if allowed, else a `DataError`."
-    if replace_old:
-        set_aside(weights, record_path(weights), _state_path(weights))
-        return None
+def _to_go_on_with(weights, record):
+    "The record of the unfinished run to go on with, or None to begin. `DataError` if there is anything else under this name."
     earlier = _unfinished(weights)
     if earlier is None:
         if weights.exists() and not _only_begun(weights, record):
@@ -326,10 +330,16 @@ def _finished(weights, record):
     same = saved.get('finished') and _identity(saved) == _identity(record)
     return TrainResult(weights, saved, pd.DataFrame(saved['history'])) if same else None
 
-def _finish(weights, record, val_loader, device):
+def _drop_old_state(weights):
+    "Remove the state of a run that was killed after it had finished, just before it did so itself."
+    if not (_state_path(weights).exists() and record_path(weights).exists()): return
+    saved = read_json(record_path(weights))
+    if saved.get('finished') and _identity(saved) == _identity(_unfinished(weights)): _state_path(weights).unlink()
+
+def _finish(weights, record, val_loader, device, parts):
     "Complete the record of the best weights with threshold and history, and remove the state that is no longer needed."
     model, saved = load_checkpoint(weights)
-    table = threshold_table(model.to(device), val_loader, device)
+    table = threshold_table(model.to(device), val_loader, device, parts)
     scores = {'val_dice': saved['history'][-1]['val_dice'], 'seconds': round(sum(row['seconds'] for row in record['history']), 1)}
     record = saved | record | {'finished': True, 'threshold': best_threshold(table), 'threshold_table': table.to_dict('list'), 'scores': scores}
     write_json(record_path(weights), record)
@@ -357,8 +367,11 @@ def train(
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
 ) -> TrainResult:
     """Train on train.txt, keep the weights with the best Dice on val.txt, and go on with an unfinished run; the very same run, finished
-    before, is not done again. `DataError` if other weights of this name exist."""
-    weights = Paths(root).models/config.weights
+    before, is not done again. `DataError` for lists, frames or masks that cannot be used, if other weights of this name exist, if another run
+    writes them, or if there is no room for them; `FloatingPointError` if the loss is not finite."""
+    paths = Paths(root)
+    require_folder(paths.root)
+    weights = paths.models/config.weights
     with exclusive(weights): return _train(config, root, weights, replace)
 
 def _train(config, root, weights, replace):
@@ -369,10 +382,11 @@ def _train(config, root, weights, replace):
     record = {'settings': asdict(config), 'device': str(device), 'versions': versions(), 'started': datetime.now().isoformat(timespec='seconds'),
               'data': {'root': str(paths.root.resolve()), 'split': splits.fingerprint, 'warnings': _warn(paths, train_data, val_data),
                        'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}, 'history': []}
+    if not replace: _drop_old_state(weights)
     if not replace and (finished := _finished(weights, record)):
         print(f"This very run was finished before (begun {finished.record['started']}). To train anew, use --replace (replace=True).")
         return finished
-    earlier = _claim_name(weights, record, replace)
+    earlier = None if replace else _to_go_on_with(weights, record)
 
     for loader in (loaders.train, loaders.val): loader.dataset.preload(cores())
     parts, start, half = _start(config, device, config.epochs*len(loaders.train), paths.models)
@@ -383,9 +397,10 @@ def _train(config, root, weights, replace):
         best = _best_so_far(weights)
         print(f"Going on after epoch {len(record['history'])} of {config.epochs}.")
     else:
+        if replace: set_aside(weights, record_path(weights), _state_path(weights))       # now that nothing is missing for new ones
         record['encoder_start'] = start
         write_json(record_path(weights), record | {'finished': False})         # whose name this is, also if the run is killed at once
-    history, split = record['history'], BatchParts()
+    history, split = record['history'], BatchParts(record.get('batch_parts', 1))
 
     for epoch in range(len(history) + 1, config.epochs + 1):
         began = time.perf_counter()
@@ -402,7 +417,7 @@ def _train(config, root, weights, replace):
         if is_best or epoch == config.epochs or time.perf_counter() - saved_at > SAVE_EVERY:
             _save_state(_state_path(weights), parts, record)
             saved_at = time.perf_counter()
-    return _finish(weights, record, loaders.val, device)
+    return _finish(weights, record, loaders.val, device, split)
 
 # %% ../nbs/11_training.ipynb #fc692b79
 def show_history(

@@ -6,14 +6,16 @@
 __all__ = ['REMEDIES', 'NOTES', 'MAX_FOREGROUND', 'mask_problem', 'PairReport', 'check_pairs']
 
 # %% ../nbs/03_checks.ipynb #3db2f01f
+import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lumbar_seg.core import (
-    MASK_PATTERN, DataError, Paths, as_html, by_stem, image_files, is_named_like_mask, masks_by_id, pixel_sizes, progress, read_frames_csv, read_gray,
-    read_mask_values,
+    IMAGE_SUFFIXES, MASK_PATTERN, UNREAD_SUFFIXES, DataError, Paths, as_html, by_stem, image_files, is_named_like_mask, masks_by_id, pixel_sizes,
+    progress, read_frames_csv, read_gray, read_mask_values, unread_pictures,
 )
 
 # %% ../nbs/03_checks.ipynb #5c543231
@@ -23,28 +25,33 @@ REMEDIES = {
     'frame named like a mask': 'Move it to masks_manual, if it is one; else rename it, or its mask will be taken for that of another frame.',
     'two frames of one name': 'Rename or remove one: a mask cannot belong to both.',
     'two masks of one frame': 'Keep one of them in masks_manual.',
+    'picture that is not read': 'Export it as PNG, under the name of its frame.',
     'unreadable frame': 'Export it again from the original, or remove it with its mask.',
     'unreadable mask': 'Save it again as an 8-bit grayscale PNG of 0 and 255.',
     'size differs': 'Export frame and mask at one size: the mask was drawn on another version of the frame.',
     'not binary': 'Save the mask as a PNG of 0 and 255, without smoothing and not as JPEG.',
+    'bone where there is none': 'frames.csv says has_bone = 0 for this frame. Correct it to 1; or save the mask empty, if there is no bone.',
     'empty mask': 'Draw the bone; or, if there is none, write has_bone = 0 for this frame in frames.csv.',
     'mostly foreground': 'More than half is marked as bone: the mask may be inverted.',
+    'row under another name': 'Write the name in frames.csv just as the file is called, with its ending: as it is, the row counts for no frame.',
+    'row without frame': 'Nothing, if frames.csv is for more frames than are here; else correct the names in it.',
 }
-NOTES = ('frame without mask',)
+NOTES = ('frame without mask', 'row without frame')
 MAX_FOREGROUND = 0.5
 
 # %% ../nbs/03_checks.ipynb #ccf5ebc5
 def mask_problem(
     values: np.ndarray, # raw values of the mask, uint8 [H,W]
     shape: tuple[int, int], # height and width of its frame
-    may_be_empty: bool = False, # is it known that the frame shows no bone?
+    boneless: bool = False, # does frames.csv say that the frame shows no bone?
 ) -> tuple[str, str] | None: # (key of `REMEDIES`, details), or None if the mask is fine
     "What is wrong with a mask, if anything."
     present = set(np.unique(values).tolist())
     if values.shape != tuple(shape): return 'size differs', f'mask {values.shape[1]}x{values.shape[0]}, frame {shape[1]}x{shape[0]}'
     if not (present <= {0, 255} or present <= {0, 1}): return 'not binary', f'{len(present)} values from {min(present)} to {max(present)}'
-    if not values.any(): return None if may_be_empty else ('empty mask', 'no foreground')
+    if not values.any(): return None if boneless else ('empty mask', 'no foreground')
     foreground = (values > 0).mean()
+    if boneless: return 'bone where there is none', f'{foreground:.1%} is bone'
     return ('mostly foreground', f'{foreground:.0%} is bone') if foreground > MAX_FOREGROUND else None
 
 # %% ../nbs/03_checks.ipynb #bac52c52
@@ -59,7 +66,7 @@ class PairReport:
 
     @property
     def ok(self) -> bool:
-        "There are usable pairs, and no finding other than frames without a mask."
+        "There are usable pairs, and no finding other than notes."
         return bool(self.usable) and not len(self.errors)
 
     @property
@@ -72,7 +79,8 @@ class PairReport:
         lines = [f'{self.n_frames} frames, {self.n_masks} masks, {len(self.usable)} usable pairs'
                  + (f' ({len(self.boneless)} of them without bone)' if self.boneless else '')]
         for kind, found in self.problems.groupby('kind', sort=False):
-            lines.append(f"{'note' if kind in NOTES else 'ERROR'}: {len(found)} x {kind}. {REMEDIES[kind]}")
+            example = f', such as {found.details.iloc[0] or found.file.iloc[0]}' if kind in NOTES else ''
+            lines.append(f"{'note' if kind in NOTES else 'ERROR'}: {len(found)} x {kind}{example}. {REMEDIES[kind]}")
         if not self.usable: lines.append('ERROR: there is no pair to train on.')
         return '\n'.join(lines + ['Nothing is wrong.' if self.ok else f'{len(self.errors)} files need your attention.'])
 
@@ -84,20 +92,42 @@ class PairReport:
         return as_html(self.summary()) + (self.problems.to_html(index=False, max_rows=40) if len(self.problems) else '')
 
 # %% ../nbs/03_checks.ipynb #4cefcfa0
-def _name_problems(frames, masks, stray):
+def _plain(name):
+    "A file name without its ending, and without what tells two spellings of it apart."
+    stem = name if Path(name).suffix.lower() not in IMAGE_SUFFIXES + UNREAD_SUFFIXES else Path(name).stem
+    return unicodedata.normalize('NFC', stem).casefold()
+
+def _name_problems(paths, frames, masks, stray):
+    unread, nearly = unread_pictures(paths.images), {_plain(stem): files[0].name for stem, files in frames.items()}
+    for folder, lines in ((paths.images, unread), (paths.masks_manual, unread_pictures(paths.masks_manual))):
+        for line in lines: yield 'picture that is not read', folder, line
     for stem, files in frames.items():
         if len(files) > 1: yield 'two frames of one name', files[0], ' and '.join(f.name for f in files)
         if is_named_like_mask(files[0]): yield 'frame named like a mask', files[0], ''
         if stem not in masks: yield 'frame without mask', files[0], ''
     for stem, files in masks.items():
         if len(files) > 1: yield 'two masks of one frame', files[0], ' and '.join(f.name for f in files)
-        if stem not in frames: yield 'mask without frame', files[0], f'no frame {stem} in images'
+        waiting = any(line.startswith(f'{paths.images/stem}.') for line in unread)
+        other = nearly.get(_plain(stem))
+        if stem not in frames and not waiting:
+            but = f', but {other}: the letters, or their Unicode, differ' if other else ''
+            yield 'mask without frame', files[0], f'no frame {stem} in images{but}'
     for f in stray: yield 'mask without frame', f, 'its name does not fit the pattern of mask names'
 
-def _pair_problem(frame, mask, may_be_empty):
+def _row_problems(paths, rows):
+    "Rows of frames.csv that fit no frame, of those drawn or not."
+    folders = [f for f in (paths.images, paths.raw_unlabelled, paths.to_label) if f.is_dir()]
+    names = {f.name for folder in folders for f in image_files(folder)}
+    nearly = {_plain(n): n for n in sorted(names - set(rows))}
+    for row in rows:
+        if row in names: continue
+        if frame := nearly.get(_plain(row)): yield 'row under another name', paths.frames_csv, f'{row}: the frame is called {frame}'
+        else: yield 'row without frame', paths.frames_csv, row
+
+def _pair_problem(frame, mask, boneless):
     try: shape = read_gray(frame).shape
     except DataError as e: return 'unreadable frame', frame, str(e)
-    try: problem = mask_problem(read_mask_values(mask), shape, may_be_empty)
+    try: problem = mask_problem(read_mask_values(mask), shape, boneless)
     except DataError as e: problem = 'unreadable mask', str(e)
     return problem and (problem[0], mask, problem[1])
 
@@ -112,10 +142,11 @@ def check_pairs(
     all_masks = image_files(paths.masks_manual)
     frames, masks = by_stem(image_files(paths.images)), masks_by_id(paths.masks_manual, pattern)
     stray = set(all_masks) - {f for files in masks.values() for f in files}
-    found = list(_name_problems(frames, masks, sorted(stray)))
+    found = list(_name_problems(paths, frames, masks, sorted(stray)))
 
     table = read_frames_csv(paths)
     pixel_sizes(paths, list(table.index))
+    found += _row_problems(paths, table.index.dropna())
     boneless = set(table.index[table.has_bone == 0]) if 'has_bone' in table else set()
     pairs = [(files[0], masks[stem][0]) for stem, files in frames.items() if len(files) == 1 == len(masks.get(stem, []))]
     unusable = [p for frame, mask in progress(pairs, 'check pairs') if (p := _pair_problem(frame, mask, frame.name in boneless))]

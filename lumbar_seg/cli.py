@@ -9,8 +9,10 @@ __all__ = ['FIGURES', 'PAGE_POLICY', 'HEADERS', 'LAB_OPTIONS', 'VOILA_OPTIONS', 
 # %% ../nbs/26_cli.ipynb #96731228
 import argparse
 import ast
+import contextlib
 import errno
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from fastcore.docments import docments
 from fastcore.script import anno_parser
 
 from . import __version__
-from .core import DataError, Paths, atomic_write, set_aside, write_text
+from .core import DataError, Paths, atomic_write, set_aside, text_hash, write_text
 
 # %% ../nbs/26_cli.ipynb #f2c11843
 def train_command(
@@ -60,25 +62,42 @@ def _train_parser():
 # %% ../nbs/26_cli.ipynb #37091f98
 FIGURES = ('samples', 'pairs', 'predictions', 'masks')
 
+def _figure_file(out, paths):
+    "The file that is meant by `--out`. `DataError` if no figure can be written to it, or if it would lie among frames or masks."
+    from matplotlib.backend_bases import FigureCanvasBase
+    path, kinds = Path(out), [f'.{kind}' for kind in FigureCanvasBase.get_supported_filetypes() if kind != 'pgf']         # which needs TeX
+    taken = (paths.images, paths.masks_manual, paths.raw_unlabelled, paths.to_label, paths.masks_pred, paths.overlays_pred, paths.masks_pseudo,
+             paths.overlays_pseudo, paths.root/'drafts', *paths.root.glob('masks*'), *paths.reports.glob('*/masks'))
+    for folder in taken:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f'{path} would lie among the frames or masks of {folder}, and be taken for one. Write the figure to another folder.')
+    if path.is_dir() or str(out).endswith(('/', os.sep)): raise DataError(f"{path} is a folder. Give a file, such as {path/'figure.png'}.")
+    if not path.suffix: path = path.with_name(f'{path.name}.png')
+    if path.is_dir() or path.suffix.lower() not in kinds:
+        raise DataError(f"No figure can be written to {path}. Give a file that ends in one of: {', '.join(kinds)}.")
+    return path
+
 def show(
     kind: str, # samples, pairs, predictions or masks (histograms)
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     weights: str | None = None, # for predictions; default: models/unet_best.pth
-    n: int | None = None, # how many frames; default: 5 samples, 6 pairs, 3 predictions of each list
+    n: int | None = None, # how many frames, 1 or more; default: 5 samples, 6 pairs, 3 predictions of each list
     seed: int = 0, # which samples or pairs
     device: str = 'auto', # for predictions: auto, cpu, cuda or mps
-    out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder
+    out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder, which replaces the earlier
 ) -> str:
     "Write a figure: random samples, random pairs, predictions beside the truth, or histograms of the masks."
     from lumbar_seg import analysis, prediction, viz
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
+    if n is not None and n < 1: raise DataError(f'n must be at least 1, and it is {n}.')
+    path = _figure_file(out, Paths(root)) if out else Paths(root).root/'figures'/f'{kind}.png'
     count = {} if n is None else {'n': n}
     figure = {'samples': lambda: viz.show_samples(root, seed=seed, **count), 'pairs': lambda: viz.show_pairs(root, seed=seed, **count),
               'predictions': lambda: prediction.show_predictions(root, weights, device=device, **count),
               'masks': lambda: analysis.analyze_masks(root).show()}[kind]()
-    path = Path(out) if out else Paths(root).root/'figures'/f'{kind}.png'
-    if out: set_aside(path)                        # a file of the user's, perhaps; figures/ is ours
-    with atomic_write(path) as f: figure.savefig(f, dpi=120)
+    with atomic_write(path) as f:
+        figure.savefig(f, dpi=120)
+        if out: set_aside(path)                    # a file of the user's, perhaps; figures/ is ours
     return f'Figure written to {path}'
 
 # %% ../nbs/26_cli.ipynb #dab37adb
@@ -89,23 +108,39 @@ LAB_OPTIONS = ('--ip=127.0.0.1', '--LabApp.news_url=None', '--LabApp.check_for_u
                '--LabApp.extension_manager=readonly', f'--ServerApp.tornado_settings={HEADERS}')
 VOILA_OPTIONS = ('--Voila.ip=127.0.0.1', f'--Voila.tornado_settings={HEADERS}')
 
+def _serve(program, *options):
+    "Run a server until somebody stops it. `DataError` if it ends with an error."
+    status = subprocess.run([sys.executable, '-m', program, *options], check=False).returncode
+    if status:
+        raise DataError(f'{program} ended with an error, status {status}. Its last lines, above, say why: mend that and start again. '
+                        f'If there is no module {program}: pip install {program}')
+
 def lab(
     path: str, # a notebook, or a folder
 ) -> str:
     "Open JupyterLab on this machine only, with news, updates and extensions from the internet switched off."
     if not Path(path).exists(): raise DataError(f'There is no notebook or folder {path}.')
-    subprocess.run([sys.executable, '-m', 'jupyterlab', *LAB_OPTIONS, path], check=False)
+    _serve('jupyterlab', *LAB_OPTIONS, path)
     return f'JupyterLab was open at {path}.'
 
+def _notebook_name(source, reviewer):
+    "A file name of plain letters, another one for each source and reviewer."
+    name = '_'.join(re.sub('[^A-Za-z0-9]', '-', part) for part in ('browse', source, reviewer) if part)
+    is_plain = re.fullmatch('[A-Za-z0-9_]+', source) and re.fullmatch('[A-Za-z0-9]*', reviewer)
+    return f'{name}.ipynb' if is_plain else f'{name}.{text_hash([source, reviewer])[:8]}.ipynb'         # `张` and `李` are both `-`
+
 def _browser_notebook(root, source, reviewer):
-    "Write the notebook with the mask browser, where it is not there yet."
+    "The notebook with the mask browser. Written where there is none yet; one that opens another browser is set aside."
     from lumbar_seg.browser import MaskBrowser
-    MaskBrowser(root, source, reviewer)            # says now, not in the browser, if there is nothing to look at
-    name = '_'.join(re.sub(r'[^A-Za-z0-9]+', '-', part) for part in ('browse', source, reviewer) if part)
-    path = Paths(root).root.resolve()/f'{name}.ipynb'
-    code = f'from lumbar_seg.browser import MaskBrowser\nMaskBrowser({str(path.parent)!r}, {source!r}, {reviewer!r})'
-    cells = [nbformat.v4.new_markdown_cell(f'# Masks: {source}\nRun the cell below (Shift + Enter).'), nbformat.v4.new_code_cell(code)]
-    if not path.exists(): write_text(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+    source = MaskBrowser(root, source, reviewer).source.name            # says now, not in the browser, if there is nothing to look at
+    path, call = Paths(root).root.resolve()/_notebook_name(source, reviewer), f'MaskBrowser(Path.cwd(), {source!r}, {reviewer!r})'
+    with contextlib.suppress(Exception):                                # none there yet, or damaged
+        if any(call in cell.source for cell in nbformat.read(path, as_version=4).cells): return path
+    set_aside(path)
+    text = f'# Masks: {source}\nRun the cell below (Shift + Enter). It shows the data folder that this notebook lies in.'
+    code = f'from pathlib import Path\n\nfrom lumbar_seg.browser import MaskBrowser\n\n{call}'
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell(code)]
+    write_text(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
     return path
 
 def browse(
@@ -123,14 +158,15 @@ def review(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     source: str = 'pseudo', # what to look at: manual, pred, pseudo, to_label, or the name of an evaluation in reports/
     reviewer: str = '', # your initials, written beside your decisions
-    port: int = 8866, # on this machine; the next free one where it is taken
+    port: int = 8866, # on this machine, 1 to 65535; the next free one where it is taken
     no_browser: bool = False, # only print the address
 ) -> str:
     "Open the mask browser as an app without code, on this machine only. `DataError` if Voilà is not installed."
     if importlib.util.find_spec('voila') is None: raise DataError('The app needs Voilà: pip install "lumbar_seg[review]"')
+    if not 1 <= port <= 65535: raise DataError(f'There is no port {port}. Choose one from 1024 to 65535, such as 8866.')
     path = _browser_notebook(root, source, reviewer)
     options = [*VOILA_OPTIONS, '--Voila.auto_token=True', f'--Voila.port={port}', *(['--no-browser'] if no_browser else [])]
-    subprocess.run([sys.executable, '-m', 'voila', *options, str(path)], check=False)
+    _serve('voila', *options, str(path))
     return f'The decisions are in {Paths(root).root.resolve()}.'
 
 # %% ../nbs/26_cli.ipynb #f2a0dd3c
@@ -162,11 +198,12 @@ def first_line(
 
 def overview() -> str:
     "What `lumbar_seg --help` prints."
-    lines = [f'  {name:<12}{first_line(name)}' for name in COMMANDS]
+    lines = [f'  {name:<{max(map(len, COMMANDS)) + 2}}{first_line(name)}' for name in COMMANDS]
     return '\n'.join([f'lumbar_seg {__version__}: segment lumbar bone in ultrasound frames', '', 'usage: lumbar_seg COMMAND [options]', '',
                       'commands, in the order of the workflow:', *lines, '', 'options of a command: lumbar_seg COMMAND --help',
                       'The data folder is `data`, or LUMBAR_SEG_ROOT, or --root.'])
 
+# %% ../nbs/26_cli.ipynb #e944d57a
 DISK_ADVICE = {
     errno.ENOSPC: 'The disk is full. Make room', errno.EDQUOT: 'Your share of the disk is used up. Make room',
     errno.EACCES: 'Close the program that has it open, or ask for the right to write', errno.EROFS: 'The disk can only be read. Choose another root',
@@ -185,24 +222,37 @@ def _underscored(argument):
     option, equals, value = argument.partition('=')
     return option.replace('-', '_').replace('__', '--', 1) + equals + value if argument.startswith('--') else argument
 
+def _outcome(argv):
+    "Run the subcommand: its exit status, and what is to be printed."
+    if not argv or argv[0] in ('-h', '--help'): return 0, overview()
+    if argv[0] == '--version': return 0, __version__
+    name, options = argv[0], [_underscored(a) for a in argv[1:]]
+    if name not in COMMANDS:
+        print(f"There is no command '{name}'.\n\n{overview()}", file=sys.stderr)
+        return 2, ''
+    try:
+        function = command_function(name)
+        parser = _train_parser() if name == 'train' else anno_parser(function, prog=f'lumbar_seg {name}')
+        result = function(**{k: v for k, v in vars(parser.parse_args(options)).items() if k not in ('pdb', 'xtra')})
+    except SystemExit as e: return e.code, ''                # of `parse_args`, which has printed its help, or what is wrong
+    except (DataError, FloatingPointError) as e: print(f'lumbar_seg {name}: {e}', file=sys.stderr); return 2, ''
+    except OSError as e: print(f'lumbar_seg {name}: {disk_message(e)}', file=sys.stderr); return 2, ''
+    except KeyboardInterrupt:
+        print(f'\nStopped. What is finished is kept: start `lumbar_seg {name}` again, without --replace, to go on.', file=sys.stderr)
+        return 130, ''
+    return 0 if getattr(result, 'ok', True) else 1, result.to_string() if isinstance(result, pd.DataFrame) else str(result)
+
 def main(
     argv: list[str] | None = None, # arguments; default: those of the terminal
 ) -> int: # exit status
     "Run one subcommand and print its result."
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ('-h', '--help'): print(overview()); return 0
-    if argv[0] == '--version': print(__version__); return 0
-    name, options = argv[0], [_underscored(a) for a in argv[1:]]
-    if name not in COMMANDS:
-        print(f"There is no command '{name}'.\n\n{overview()}", file=sys.stderr)
-        return 2
-    parser = _train_parser() if name == 'train' else anno_parser(command_function(name), prog=f'lumbar_seg {name}')
-    arguments = {k: v for k, v in vars(parser.parse_args(options)).items() if k not in ('pdb', 'xtra')}
-    try: result = command_function(name)(**arguments)
-    except (DataError, FloatingPointError) as e: print(f'lumbar_seg {name}: {e}', file=sys.stderr); return 2
-    except OSError as e: print(f'lumbar_seg {name}: {disk_message(e)}', file=sys.stderr); return 2
-    except KeyboardInterrupt:
-        print(f'\nStopped. What is finished is kept: start `lumbar_seg {name}` again, without --replace, to go on.', file=sys.stderr)
-        return 130
-    print(result.to_string() if isinstance(result, pd.DataFrame) else result)
-    return 0 if getattr(result, 'ok', True) else 1
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+    status, text = _outcome(list(sys.argv[1:] if argv is None else argv))
+    try: print(text, end='\n' if text else '', flush=True)
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # or Python tries once more at its end
+        if isinstance(e, BrokenPipeError): return status                     # whoever reads has seen enough
+        print(f'lumbar_seg: it is done, but the result cannot be printed: {e.strerror}.', file=sys.stderr)
+        return max(status, 1)
+    return status

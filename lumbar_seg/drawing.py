@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from lumbar_seg.core import (
-    IMAGE_SUFFIXES, DataError, Paths, atomic_write, exclusive, file_hash, is_named_like_mask, mask_id, read_mask, remove_temporaries, write_mask,
+    IMAGE_SUFFIXES, DataError, Paths, atomic_write, exclusive, file_hash, is_named_like_mask, mask_id, read_gray, read_mask, remove_temporaries,
+    write_mask,
 )
 from .reviews import LOCK_WAIT
 
@@ -129,12 +130,15 @@ def save_drawing(
     frame: Path, # an image file
     mask: np.ndarray, # bool [H,W], of the frame's size
 ) -> Path: # the mask file
-    """Bring the frame into `images/`, write its mask, keep a copy of an earlier one, and remove the draft. `DataError` if the frame's name
-    is that of another picture or of a mask, if it has two masks, or if somebody else is drawing; `OSError` if the disk is full."""
+    """Bring the frame into `images/`, write its mask, keep a copy of an earlier one, and remove the draft. `DataError` if the mask has not
+    the frame's size, if the frame's name is that of another picture or of a mask, if it has two masks, or if somebody else is drawing;
+    `OSError` if the disk is full."""
+    if mask.shape != read_gray(frame).shape: raise DataError(f'A mask of shape {mask.shape} is not one of {frame}, so it was not saved.')
     with exclusive(paths.masks_manual, wait=LOCK_WAIT):
         target, home = manual_mask_path(paths, frame), paths.images/frame.name
-        same_stem = [f for f in paths.images.glob(f'{glob.escape(frame.stem)}.*') if f.stem == frame.stem] if paths.images.is_dir() else []
-        strangers = [f for f in same_stem if f.name != frame.name or file_hash(f) != file_hash(frame)]
+        same_stem = list(paths.images.glob(f'{glob.escape(frame.stem)}.*')) if paths.images.is_dir() else []
+        pictures = [f for f in same_stem if f.stem == frame.stem and f.suffix.lower() in IMAGE_SUFFIXES]
+        strangers = [f for f in pictures if f.name != frame.name or file_hash(f) != file_hash(frame)]
         if strangers: raise DataError(f'{strangers[0]} is another picture than {frame} under the same name. Rename one of them before drawing.')
         if not home.exists():
             with atomic_write(home) as f: shutil.copy2(frame, f)

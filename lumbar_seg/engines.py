@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['CONVERTED', 'INT8', 'ENGINES', 'fold_batch_norm', 'TorchEngine', 'has_openvino', 'quiet_openvino', 'converted_path',
-           'save_openvino', 'OpenVINOEngine', 'openvino_network', 'make_engine']
+           'save_openvino', 'read_openvino', 'OpenVINOEngine', 'openvino_network', 'make_engine']
 
 # %% ../nbs/13_engines.ipynb #22bd8507
+import contextlib
 import copy
 import errno
 import importlib.util
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from .core import DataError, cores, file_hash, pick_device, remove_temporaries
+from .core import DataError, cores, exclusive, file_hash, pick_device, sync_to_disk, temporary_name
 
 # %% ../nbs/13_engines.ipynb #bdf57fa5
 def fold_batch_norm(
@@ -78,22 +79,32 @@ def save_openvino(
     converted, # `openvino.Model`
     path: Path, # an `.xml` name; the numbers go into a `.bin` beside it
 ):
-    "Write the network in 32 bits, or as quantised, in steps that leave no half of it under its name. `OSError` if it cannot be written."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_temporaries(path.parent)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
-    try:
-        quiet_openvino().save_model(converted, temporary, compress_to_fp16=False)
-        os.replace(temporary.with_suffix('.bin'), path.with_suffix('.bin'))
-        os.replace(temporary, path)            # the .xml last: where it is, its .bin is there
-    except RuntimeError as e: raise OSError(errno.EIO, f'The network cannot be written ({e})', str(path)) from e
-    finally:
-        for f in (temporary, temporary.with_suffix('.bin')): f.unlink(missing_ok=True)
+    """Write the network in 32 bits, or as quantised, in steps that leave no half of it under its name. `OSError` if it cannot be written,
+    `DataError` if another run is just writing it or nothing can be written there at all."""
+    temporary = temporary_name(path)
+    with exclusive(path):
+        try:
+            quiet_openvino().save_model(converted, temporary, compress_to_fp16=False)
+            for suffix in ('.bin', '.xml'):            # the .xml last: where it is, its .bin is there
+                sync_to_disk(temporary.with_suffix(suffix))
+                os.replace(temporary.with_suffix(suffix), path.with_suffix(suffix))
+            sync_to_disk(path.parent)
+        except RuntimeError as e: raise OSError(errno.EIO, f'The network cannot be written ({e})', str(path)) from e
+        finally:
+            for suffix in ('.bin', '.xml'): temporary.with_suffix(suffix).unlink(missing_ok=True)
+
+def read_openvino(
+    path: Path, # an `.xml`
+): # `openvino.Model`; None where there is none, or a damaged one
+    "The network in a file of `save_openvino`."
+    if not path.exists(): return None
+    try: return quiet_openvino().Core().read_model(path)
+    except RuntimeError: return None
 
 class OpenVINOEngine:
     "OpenVINO on the CPU, one core a frame, several frames side by side. Called with float32 [B,C,s,s], gives logits float32 [B,s,s]."
     def __init__(self,
-        converted, # the `.xml` of a network, of `openvino_network` or of *Quantization*; or an `openvino.Model`
+        converted, # `openvino.Model`
     ):
         ov = quiet_openvino()
         options = {'PERFORMANCE_HINT': 'THROUGHPUT', 'NUM_STREAMS': cores(), 'INFERENCE_NUM_THREADS': cores(), 'INFERENCE_PRECISION_HINT': 'f32'}
@@ -110,17 +121,16 @@ def openvino_network(
     weights: Path, # its file: the converted network is kept in a folder beside it
     in_channels: int, # of the network's input
     img_size: int, # side of the network's input
-): # the path of the `.xml`; where it cannot be kept, the `openvino.Model`
+): # `openvino.Model`
     "The network converted to OpenVINO in 32 bits; converted once, or in every run where nothing can be written beside the weights."
     ov, shape = quiet_openvino(), (1, in_channels, img_size, img_size)
     kept = converted_path(weights, img_size, f'ov{ov.__version__[:6]}')
-    if kept.exists(): return kept
+    if (known := read_openvino(kept)) is not None: return known
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)        # OpenVINO traces with torch.jit, which PyTorch wants to retire
         converted = ov.convert_model(model, example_input=torch.zeros(shape), input=shape)
-    try: save_openvino(converted, kept)
-    except OSError: return converted                          # a full disk, or weights on one that can only be read
-    return kept
+    with contextlib.suppress(OSError, DataError): save_openvino(converted, kept)           # a full disk, or weights on one that can only be read
+    return converted
 
 # %% ../nbs/13_engines.ipynb #49f0db9b
 INT8 = 'openvino-int8'
@@ -141,8 +151,8 @@ def make_engine(
     if wants_openvino and not has_openvino():
         raise DataError('OpenVINO is not installed (pip install "lumbar_seg[fast]"), or was imported before with its usage statistics switched on.')
     if engine == INT8:
-        quantised = converted_path(weights, img_size, 'int8')
-        if not quantised.exists(): raise DataError(f'No 8-bit network of {weights} has passed its gate. Make it first: `lumbar_seg quantize`.')
+        quantised = read_openvino(converted_path(weights, img_size, 'int8'))
+        if quantised is None: raise DataError(f'No 8-bit network of {weights} has passed its gate, or it is damaged. Make it: `lumbar_seg quantize`.')
         int8 = OpenVINOEngine(quantised)
         int8.name += ', 8-bit'
         return int8

@@ -23,7 +23,7 @@ from scipy import stats
 from .analysis import mask_measures
 from lumbar_seg.core import (
     RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, fingerprint, is_among, masks_by_id, matched_pairs, pairs_record, pixel_sizes, progress,
-    read_json, read_mask, read_pair, read_table, set_aside, text_hash, versions, weights_record, write_json, write_mask, write_text,
+    read_json, read_mask, read_pair, read_table, require_folder, set_aside, text_hash, versions, weights_record, write_json, write_mask, write_text,
 )
 from .dataset import UltrasoundBoneDataset
 from .metrics import BOUNDARY_WIDTH, CURVE_TOLERANCES, TOLERANCES, WITH_BONE, f1_curve, frame_scores, unit_of
@@ -185,7 +185,7 @@ def folder_subject(
 ) -> Subject:
     "A folder of masks. `DataError` if there is none."
     folder = paths.root/masks if (paths.root/masks).is_dir() else Path(masks)
-    found = masks_by_id(folder)
+    found = masks_by_id(require_folder(folder, 'Give a folder of masks; weights are named with their ending, .pth.'))
 
     def read(f, image):
         files = found.get(f.stem, [])
@@ -307,6 +307,7 @@ def read_evaluation(
     folder = Path(folder)
     if not (folder/RUN_FILE).exists(): raise DataError(f'{folder} holds no evaluation. Make one with `lumbar_seg evaluate`.')
     run = read_json(folder/RUN_FILE)
+    if not run.get('finished', True): raise DataError(f'{folder} holds an evaluation that was stopped before its end. Make it again.')
     curve = read_table(folder/'curve.csv', dtype={'filename': str}).set_index('filename')
     scores = read_table(folder/'scores.csv', dtype={'filename': str, 'group': str, 'case': str}, keep_default_na=False, na_values=[''])
     return Evaluation(run['name'], run['part'], run['unit'], scores, curve.set_axis(curve.columns.astype(float), axis=1), run, folder,
@@ -316,9 +317,11 @@ def claim_folder(
     folder: Path, # of an evaluation
     run: dict, # what is to be run
 ):
-    "Set an evaluation of something else aside. The same one again takes its own place."
+    "Set an evaluation of something else aside. The same one again takes its own place, also where it was stopped before its end."
     earlier = read_json(folder/RUN_FILE) if (folder/RUN_FILE).exists() else {}
-    if any(earlier.get(key) != value for key, value in json.loads(json.dumps(run, default=str)).items()): set_aside(folder)
+    if any(earlier.get(key) != value for key, value in json.loads(json.dumps(run, default=str)).items()):
+        set_aside(folder)
+        write_json(folder/RUN_FILE, run | {'finished': False})
 
 def _training_facts(record):
     "What the report says of the training. What the encoder started from, not what was asked for."
@@ -446,6 +449,7 @@ def runs(
 ) -> pd.DataFrame:
     "All models and evaluations of a root, or the differences between two of them."
     paths = Paths(root)
+    require_folder(paths.root)
     files = _run_files(paths)
     if (first is None) != (second is None): raise DataError('Give two runs to compare, --first and --second, or none to list all.')
     for name in filter(None, (first, second)):

@@ -20,8 +20,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from .analysis import analyze_masks, thresholds_from
 from lumbar_seg.core import (
-    DataError, Paths, file_hash, hashes_record, matched_pairs, natural_key, pixel_sizes, read_json, read_mask, set_aside, versions, write_json,
-    write_text,
+    DataError, Paths, exclusive, file_hash, hashes_record, matched_pairs, natural_key, pixel_sizes, read_json, read_mask, set_aside, versions,
+    write_json, write_text,
 )
 from lumbar_seg.evaluation import (
     MIN_INTERVAL_GROUPS, Evaluation, claim_folder, evaluate_subject, model_subject, read_evaluation, write_evaluation,
@@ -29,7 +29,7 @@ from lumbar_seg.evaluation import (
 from .models import Ensemble, load_checkpoint, record_path, save_checkpoint
 from .postprocess import load_thresholds
 from .report import Report, write_report
-from .splits import PARTS, Splits, frame_groups, kept_facts, read_splits
+from .splits import PARTS, Splits, frame_groups, kept_facts, read_split, read_splits
 from .training import TrainConfig, best_threshold, train
 
 # %% ../nbs/20_folds.ipynb #daa64666
@@ -58,7 +58,7 @@ def deal_folds(
     n_groups = len({groups[n] for n in names})
     if k < MIN_FOLDS: raise DataError(f'{k} folds are too few: one is tested on, one chooses the epoch, so there must be at least {MIN_FOLDS}.')
     if n_groups < k: raise DataError(f'{len(names)} frames of {n_groups} groups cannot be dealt into {k} folds. Take at most {n_groups}.')
-    dealer = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+    dealer = StratifiedGroupKFold(k, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)           # a class with fewer frames than folds: they are spread as far as they go
         tests = [index for _, index in dealer.split(np.zeros(len(names)), area_classes(areas, k), [groups[n] for n in names])]
@@ -81,15 +81,16 @@ def make_folds(
     if missing: raise DataError(f'{len(missing)} frames of the lists have no frame or mask, such as {missing[0]}. Run `lumbar_seg check`.')
     areas = np.array([read_mask(masks[n]).mean() for n in names])
     folds = deal_folds(names, frame_groups(paths, names), areas, k, seed)
-    if replace: set_aside(folder)
     roots = [paths.with_splits(folder/f'fold{i}') for i in range(1, k + 1)]
-    for fold, root in zip(folds, roots, strict=True):
-        if root.splits.exists() and read_splits(root) != fold:
-            raise DataError(f'{root.splits} holds other lists: the frames, their groups or areas, or the seed were others. '
-                            'Use --replace to set all folds aside.')
-    for fold, root in zip(folds, roots, strict=True):
-        write_json(root.splits/'splits.json', kept_facts(paths) | {'seed': seed, 'folds': k, 'include_test': include_test})
-        for part in PARTS: write_text(root.splits/f'{part}.txt', '\n'.join(fold[part]) + '\n')
+    lists = {root.splits/f'{part}.txt': fold[part] for fold, root in zip(folds, roots, strict=True) for part in PARTS}
+    with exclusive(folder):
+        if replace: set_aside(folder)
+        for f, wanted in lists.items():                    # one that is missing, since a run was killed, is written now
+            if f.exists() and read_split(f) != wanted:
+                raise DataError(f'{f} is another list: the frames, their groups or areas, or the seed were others. '
+                                'Use --replace to set all folds aside.')
+        for root in roots: write_json(root.splits/'splits.json', kept_facts(paths) | {'seed': seed, 'folds': k, 'include_test': include_test})
+        for f, wanted in lists.items(): write_text(f, '\n'.join(wanted) + '\n')
     return roots
 
 # %% ../nbs/20_folds.ipynb #58097851

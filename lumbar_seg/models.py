@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .core import DataError, atomic_write, file_hash, read_json, write_json
+from .core import DataError, atomic_write, file_hash, read_json, read_record, write_json
 
 # %% ../nbs/10_models.ipynb #603401e6
 def _block(c_in, c_out):
@@ -153,15 +153,28 @@ def read_state_dict(
     except pickle.UnpicklingError as e:
         raise DataError(f'{path} holds more than weights, and opening it could run code, so it was not opened. '
                         'Ask its author for a plain state_dict.') from e
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as e:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError) as e:          # all that a damaged file has raised
         raise DataError(f'{path} is damaged or is no file of PyTorch weights ({type(e).__name__}). Copy or train it again.') from e
     for key in ('state_dict', 'model_state_dict', 'model'):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping): content = content[key]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise DataError(f'{path} holds no state_dict (a table of named tensors).')
-    if not all(torch.isfinite(v).all() for v in content.values() if v.is_floating_point()):
+    if not isinstance(content, Mapping) or not content or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
+        raise DataError(f'{path} holds no state_dict (a table of named tensors). Save the `state_dict()` of the network, and nothing else.')
+    try: finite = all(torch.isfinite(v.float()).all() for v in content.values() if v.is_floating_point())        # as the network will hold them
+    except RuntimeError as e:
+        raise DataError(f'{path} holds tensors without plain numbers (sparse or meta ones). Save the `state_dict()` of the trained network.') from e
+    if not finite:
         raise DataError(f'{path} holds numbers that are not finite, so its masks would be blank. Its training has gone wrong: train it again.')
     return {k.removeprefix('module.'): v for k, v in content.items()}
+
+# %% ../nbs/10_models.ipynb #376537c7
+def _read_record(weights):
+    "The record beside the weights; empty, with a warning, where it belongs to others. `DataError` if it is damaged."
+    path = record_path(weights)
+    if not path.exists(): return {}
+    if read_json(path).get('weights_sha256') != file_hash(weights):
+        warnings.warn(f'{path} describes other weights than {weights.name}, and is left aside.', stacklevel=3)
+        return {}
+    return read_record(path)
 
 # %% ../nbs/10_models.ipynb #e8a0de00
 def _members(state):
@@ -171,16 +184,27 @@ def _members(state):
         if match := re.fullmatch(r'members\.(\d+)\.(.+)', key): members[int(match[1])][match[2]] = value
     return [members[k] for k in sorted(members)]
 
+_TOO_MANY = 'channels come out, and this project needs exactly one, bone. Train it with one output channel'
+
 def _empty_model(state):
     if members := _members(state): return Ensemble([_empty_model(member) for member in members])
+    head = state.get('head.weight', state.get('segmentation_head.0.weight'))
+    if head is not None and len(head) != 1: raise ValueError(f'{len(head)} {_TOO_MANY}')
     if 'down.0.0.weight' in state:
         base_ch, in_channels = state['down.0.0.weight'].shape[:2]
-        return SimpleUNet(in_channels, state['head.weight'].shape[0], base_ch)
+        return SimpleUNet(in_channels, 1, base_ch)
     in_channels = next((v.shape[1] for v in state.values() if v.ndim == 4), 1)       # of the first convolution
     for name in UNETS:
         model, _ = encoder_unet(name, None, in_channels)
         if model.state_dict().keys() == state.keys(): return model
     raise KeyError(f"its names fit none of them; it begins with '{next(iter(state))}'")
+
+def _require_one_channel(network):
+    "`ValueError` if a network that is not ours gives more than one channel. One that does not take a small frame is believed."
+    try:
+        with torch.inference_mode(): n = network.eval()(torch.zeros(1, next(network.parameters()).shape[1], 64, 64)).shape[1]
+    except Exception: return                # whatever that network's own code raises
+    if n != 1: raise ValueError(f'{n} {_TOO_MANY}')
 
 def load_checkpoint(
     path: Path, # a `.pth` of ours, or a plain `state_dict` of one of the networks or of an ensemble of them
@@ -190,13 +214,11 @@ def load_checkpoint(
     path, state = Path(path), read_state_dict(path)
     try:
         model = network or _empty_model(state)
+        wrong = [k for k, v in model.state_dict().items() if k in state and state[k].is_floating_point() != v.is_floating_point()]
+        if wrong: raise ValueError(f'{wrong[0]} has numbers of another kind ({state[wrong[0]].dtype}). Save it as it was trained, in float32')
         model.load_state_dict(state)
-    except (KeyError, RuntimeError) as e:
-        raise DataError(f'{path} does not hold one of the networks {MODELS}: {str(e).splitlines()[0]}') from e
-    record = {}
-    if record_path(path).exists():
-        record = read_json(record_path(path))
-        if record.get('weights_sha256') != file_hash(path):
-            warnings.warn(f'{record_path(path)} describes other weights than {path.name}, and is left aside.', stacklevel=2)
-            record = {}
-    return model.eval(), record
+        if network: _require_one_channel(network)
+    except (LookupError, RuntimeError, TypeError, ValueError) as e:
+        raise DataError(f'{path} does not hold one of the networks {MODELS}: {str(e).rpartition(chr(10))[2].strip()[:200]}. '
+                        'Give weights of `lumbar_seg train`, or the plain `state_dict()` of one of these.') from e
+    return model.eval(), _read_record(path)

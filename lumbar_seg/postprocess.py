@@ -6,7 +6,7 @@
 __all__ = ['Thresholds', 'load_thresholds', 'keep_largest_component', 'postprocess_mask']
 
 # %% ../nbs/12_postprocess.ipynb #b2c29561
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -27,6 +27,10 @@ class Thresholds:
     measured_on: str = '' # the masks that decided, where they were measured
 
     def __post_init__(self):
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not isinstance(value, f.type) and not (type(value) is int and isinstance(0., f.type)):         # 0 and 1 are fractions, too
+                raise DataError(f"{f.name} must be {({bool: 'true or false', str: 'a text'}).get(f.type, 'a number')}, not {value!r}")
         for low, high in ((self.band_top, self.band_bottom), (self.plausible_min, self.plausible_max)):
             if not 0 <= low < high <= 1: raise DataError(f'Thresholds {low} and {high} must lie between 0 and 1, the smaller first.')
         if self.probability is not None and not 0 < self.probability < 1:

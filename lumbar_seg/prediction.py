@@ -9,6 +9,7 @@ __all__ = ['DONE_FILE', 'BLANK_ADVICE', 'BATCH_FRAMES', 'find_weights', 'Predict
 # %% ../nbs/14_prediction.ipynb #6e30e754
 import csv
 import io
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -21,8 +22,8 @@ from scipy.special import expit
 from torch import nn
 
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, by_stem, cores, exclusive, file_hash, image_files, is_among, is_named_like_mask, pick_device, progress, read_gray,
-    read_json, require_space, set_aside, table_to_append, write_image, write_json, write_mask,
+    RUN_FILE, DataError, Paths, by_stem, cores, exclusive, file_hash, image_files, is_among, name_problem, pick_device, progress, read_gray,
+    read_json, require_frames, require_space, set_aside, table_to_append, unread_pictures, write_image, write_json, write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
 from .engines import INT8, make_engine
@@ -130,8 +131,10 @@ def _done_frames(done_file):
 def _finished(done_file, targets):
     "Frames whose mask and overlay are there and were made from the picture as it is now."
     hashes = _done_frames(done_file)
-    finished = {f for f, written in targets.items() if f.name in hashes and all(t.exists() and t.stat().st_size for t in written)}
-    changed = [f for f in finished if file_hash(f) != hashes[f.name]]
+    there = [f for f, written in targets.items() if f.name in hashes and all(t.exists() and t.stat().st_size for t in written)]
+    now = {f: file_hash(f) for f in there if os.access(f, os.R_OK)}         # what can no longer be read is not finished, and will be reported
+    finished = set(now)
+    changed = [f for f in finished if now[f] != hashes[f.name]]
     if changed: raise DataError(f'{len(changed)} frames, such as {changed[0]}, are other pictures than those predicted under their names. {_ADVICE}')
     return finished
 
@@ -159,6 +162,7 @@ def predict_files(
 ) -> BulkReport:
     """Predict masks and overlays; what an earlier run has finished is left. `DataError` if two frames share a stem, if the folders hold
     another run, if one is at work there, or if there is no room. Frames that cannot be read are left out and reported."""
+    if batch_size is not None and batch_size < 1: raise DataError(f'batch_size must be at least 1, not {batch_size}.')
     for stem, same in by_stem(files).items():
         if len(same) > 1: raise DataError(f"{same[0]} and {same[1].name} would share the mask {stem}.png. Rename or remove one of them.")
     run = {'weights': predictor.weights.name, 'weights_sha256': file_hash(predictor.weights), 'img_size': predictor.img_size,
@@ -174,12 +178,12 @@ def _require_room(folder, frames):
 
 def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size):
     "Predict what is not finished yet, and write down what is."
-    strange = [f for f in files if is_named_like_mask(f)]
+    strange = {f: problem for f in files if (problem := name_problem(f))}
     targets = {f: (mask_dir/f'{f.stem}.png', overlay_dir/f'{f.stem}_overlay.png') for f in files if f not in strange}
     finished = _finished(mask_dir/DONE_FILE, targets)
     todo = [f for f in targets if f not in finished]
     report = BulkReport(mask_dir, predictor.engine.name, skipped=[f.name for f in targets if f in finished],
-                        failed=[f'{f} is named like a mask. Rename it.' for f in strange])
+                        failed=list(strange.values()))
     _require_room(mask_dir, todo)
 
     size = batch_size or BATCH_FRAMES[predictor.device.type]
@@ -208,11 +212,13 @@ def predict_folder(
     replace: bool = False, # set earlier results of another model aside
     engine: str = 'auto', # auto, torch, openvino or openvino-int8: what computes the network
 ) -> BulkReport:
-    "Predict all of `raw_unlabelled/` into `masks_pred/` and `overlays_pred/`, with the thresholds of the root."
+    "Predict all of `raw_unlabelled/` into `masks_pred/` and `overlays_pred/`, with the thresholds of the root; see `predict_files`."
     paths = Paths(root)
     predictor = Predictor(find_weights(paths, weights), device, engine=engine)
-    return predict_files(predictor, image_files(paths.raw_unlabelled), paths.masks_pred, paths.overlays_pred, load_thresholds(paths),
-                         batch_size, replace)
+    report = predict_files(predictor, require_frames(paths.raw_unlabelled), paths.masks_pred, paths.overlays_pred, load_thresholds(paths),
+                           batch_size, replace)
+    report.failed += unread_pictures(paths.raw_unlabelled)
+    return report
 
 # %% ../nbs/14_prediction.ipynb #17edab48
 def show_predictions(

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, image_files, masks_by_id, progress, read_json, read_mask, read_table, write_keeping,
+    RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, masks_by_id, progress, read_json, read_mask, read_table, require_frames,
+    unread_pictures, write_keeping,
 )
 from .postprocess import Thresholds, load_thresholds
 from .prediction import BulkReport, Predictor, find_weights, predict_files
@@ -72,21 +73,30 @@ class PseudoReport:
     def _repr_html_(self): return as_html(self) + self.stats.to_html(index=False, max_rows=12, float_format='%.4f')
 
 # %% ../nbs/16_pseudo_labels.ipynb #e2d1c9ec
+def _numbers(table, column, path):
+    "A column as numbers. `DataError` for a cell that holds none; a centre may be missing, where the mask is empty."
+    numbers, may_be_empty = pd.to_numeric(table[column], errors='coerce'), column in ('cy_rel', 'cx_rel')
+    wrong = (numbers.isna() & ~(table[column].isna() & may_be_empty)) | ((column == 'plausible') & ~numbers.isin([0, 1]))
+    advice = '1 for a mask to train on, 0 for one to leave out' if column == 'plausible' else 'a number with a point, such as 0.0213'
+    for name, cell in zip(table.filename[wrong], table[column][wrong].fillna('')):
+        raise DataError(f"{path}, {name}: '{cell}' stands in the column {column}. Write {advice}.")
+    return numbers.astype(int) if column == 'plausible' else numbers
+
 def read_stats(
     paths: Paths, # data layout
 ) -> pd.DataFrame: # columns filename, area_frac, cy_rel, cx_rel, plausible
-    "The table of pseudo-labels. `DataError` if there is none, or if it has other columns."
+    "The table of pseudo-labels. `DataError` if there is none, if it has other columns, or for a cell that is no number."
     path = paths.pseudo_stats
     if not path.exists(): raise DataError(f'There is no {path}. Make pseudo-labels first: `lumbar_seg pseudo`.')
-    table = read_table(path, STATS_COLUMNS, dtype={'filename': str})
+    table = read_table(path, STATS_COLUMNS, dtype=dict.fromkeys(STATS_COLUMNS, str))
     for name in table.filename:
         if Path(str(name)).name != name: raise DataError(f'{path} has the path {name} where a file name must stand. Correct it.')
-    return table
+    return table.assign(**{column: _numbers(table, column, path) for column in STATS_COLUMNS[1:]})
 
-def _with_edits(stats, path):
+def _with_edits(stats, paths):
     "Keep the flags of an earlier table where the mask is still the same: somebody may have changed them by hand."
-    if not path.exists(): return stats
-    earlier = read_table(path, STATS_COLUMNS, dtype={'filename': str}).drop_duplicates('filename').set_index('filename')
+    if not paths.pseudo_stats.exists(): return stats
+    earlier = read_stats(paths).drop_duplicates('filename').set_index('filename')
     same = earlier.reindex(stats.filename).area_frac.to_numpy().round(6) == stats.area_frac.to_numpy().round(6)
     flags = np.where(same, earlier.reindex(stats.filename).plausible, stats.plausible).astype(int)
     return stats.assign(plausible=flags)
@@ -100,13 +110,14 @@ def pseudo_label(
 ) -> PseudoReport:
     "Label all of `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/` and `pseudo_stats_small.csv`."
     paths = Paths(root)
-    thresholds, files = load_thresholds(paths), image_files(paths.raw_unlabelled)
+    thresholds, files = load_thresholds(paths), require_frames(paths.raw_unlabelled)
     predictor = Predictor(find_weights(paths, weights, 'small'), device)
     with exclusive(paths.pseudo_stats):
         if paths.pseudo_stats.exists(): read_stats(paths)                # what cannot be read is said before hours of work
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size, replace)
+        bulk.failed += unread_pictures(paths.raw_unlabelled)
         stats = stats_table(files, paths.masks_pseudo, thresholds)
-        write_keeping(paths.pseudo_stats, _with_edits(stats, paths.pseudo_stats).to_csv(index=False, float_format='%.6f'))
+        write_keeping(paths.pseudo_stats, _with_edits(stats, paths).to_csv(index=False, float_format='%.6f'))
     return PseudoReport(bulk, read_stats(paths))
 
 # %% ../nbs/16_pseudo_labels.ipynb #047eba22
@@ -149,7 +160,7 @@ def pseudo_training_list(
     kept_only: bool = False, # only masks that a person has kept
 ) -> PseudoSet:
     """Write `splits/train_pseudo.txt`: frames whose mask is plausible or was kept, none that was rejected, none of a group or picture in
-    val or test; and beside it, as CSV, where each comes from. `DataError` if none is left."""
+    val or test; and beside it, as CSV, where each comes from. `DataError` if none is left, or if a frame or a mask of the table is gone."""
     paths = Paths(root)
     stats, splits, drawn = read_stats(paths), read_splits(paths), masks_by_id(paths.masks_manual)
     stats = stats[[Path(n).stem not in drawn for n in stats.filename]]      # drawn meanwhile: no longer pseudo
@@ -157,6 +168,10 @@ def pseudo_training_list(
     if known:
         raise DataError(f'The model that made the pseudo-labels knows {len(known)} frames of val and test, such as {known[0][1]}: '
                         'what it learned there would come back. Train it on the lists as they are now, then `lumbar_seg pseudo --replace`.')
+    for n in stats.filename:
+        for f in (paths.raw_unlabelled/n, paths.masks_pseudo/f'{Path(n).stem}.png'):
+            if not f.is_file():
+                raise DataError(f'{paths.pseudo_stats} names {n}, but there is no {f}. Put it back, or run `lumbar_seg pseudo` again.')
     held_out = held_out_twins(paths, splits, [paths.raw_unlabelled/n for n in stats.filename])
     reviews = read_reviews(reviews_path(paths, 'pseudo')).to_dict('index')
     states = {n: review_state(paths.masks_pseudo/f'{Path(n).stem}.png', reviews.get(n)) for n in stats.filename}

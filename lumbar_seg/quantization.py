@@ -16,9 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .core import DataError, Paths, file_hash, progress, read_gray, versions, write_json
+from .core import DataError, Paths, exclusive, file_hash, progress, read_gray, versions, write_json
 from .dataset import UltrasoundBoneDataset, image_tensor
-from .engines import INT8, OpenVINOEngine, converted_path, has_openvino, openvino_network, quiet_openvino, save_openvino
+from .engines import INT8, OpenVINOEngine, converted_path, has_openvino, openvino_network, quiet_openvino, read_openvino, save_openvino
 from .metrics import dice
 from .models import load_checkpoint
 from .postprocess import load_thresholds
@@ -69,14 +69,14 @@ class Gate:
 CALIBRATION_FRAMES = 100
 
 def quantise_network(
-    network: Path, # `.xml` of the 32-bit network
+    network, # `openvino.Model` of the 32-bit network
     squares: list[np.ndarray], # calibration frames, float32 [1,C,s,s]
 ):
     "The network in 8-bit integers, as an `openvino.Model`."
-    ov = quiet_openvino()
+    quiet_openvino()
     import nncf
     nncf.set_log_level(logging.ERROR)
-    return nncf.quantize(ov.Core().read_model(network), nncf.Dataset(squares), preset=nncf.QuantizationPreset.MIXED, subset_size=len(squares))
+    return nncf.quantize(network, nncf.Dataset(squares), preset=nncf.QuantizationPreset.MIXED, subset_size=len(squares))
 
 def quantize(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -87,6 +87,7 @@ def quantize(
     "Make an 8-bit network for the CPU from yours, and keep it if its masks on val.txt are the same. `DataError` if OpenVINO or NNCF is missing."
     if not has_openvino() or importlib.util.find_spec('nncf') is None:
         raise DataError('Quantising needs OpenVINO and NNCF: pip install "lumbar_seg[int8]"')
+    if n < 1: raise DataError(f'n must be at least 1, not {n}.')
     paths = Paths(root)
     predictor, splits = Predictor(find_weights(paths, weights), 'cpu', engine='openvino'), read_splits(paths)
     val = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'val.txt')
@@ -97,18 +98,19 @@ def quantize(
     wide = openvino_network(load_checkpoint(predictor.weights)[0], predictor.weights, predictor.in_channels, predictor.img_size)
     kept = converted_path(predictor.weights, predictor.img_size, 'int8')
     candidate = kept.with_name(f'candidate-{kept.name}')
-    try:
-        save_openvino(quantise_network(wide, squares), candidate)
-        gate = _compare(predictor, OpenVINOEngine(candidate), val, load_thresholds(paths))
-        if gate.ok:
-            candidate.with_suffix('.bin').replace(kept.with_suffix('.bin'))
-            candidate.replace(kept)
-            write_json(kept.with_suffix('.json'), gate.numbers | {'calibration_frames': chosen, 'weights_sha256': file_hash(predictor.weights),
-                                                                  'val': val.names, 'versions': versions()})
-        else:
-            for suffix in ('.xml', '.bin', '.json'): kept.with_suffix(suffix).unlink(missing_ok=True)      # of an earlier gate, on other frames
-    finally:
-        for suffix in ('.xml', '.bin'): candidate.with_suffix(suffix).unlink(missing_ok=True)
+    with exclusive(kept):
+        try:
+            save_openvino(quantise_network(wide, squares), candidate)
+            gate = _compare(predictor, OpenVINOEngine(read_openvino(candidate)), val, load_thresholds(paths))
+            if gate.ok:
+                candidate.with_suffix('.bin').replace(kept.with_suffix('.bin'))
+                candidate.replace(kept)
+                write_json(kept.with_suffix('.json'), gate.numbers | {'calibration_frames': chosen, 'weights_sha256': file_hash(predictor.weights),
+                                                                      'val': val.names, 'versions': versions()})
+            else:
+                for suffix in ('.xml', '.bin', '.json'): kept.with_suffix(suffix).unlink(missing_ok=True)      # of an earlier gate, on other frames
+        finally:
+            for suffix in ('.xml', '.bin'): candidate.with_suffix(suffix).unlink(missing_ok=True)
     return gate
 
 def _compare(predictor, engine, data, thresholds):

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import shutil
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ import pandas as pd
 
 from lumbar_seg.core import (
     MASK_PATTERN, DataError, Paths, as_html, atomic_write, exclusive, file_hash, image_files, masks_by_id, progress, read_gray, read_table,
-    require_folder,
+    require_folder, require_frames, unread_pictures, write_keeping,
 )
 
 # %% ../nbs/04_selection.ipynb #7daf18fe
@@ -103,6 +104,11 @@ def _move(paths, pattern, dry_run):
         raise DataError(f"No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} (pattern '{pattern}'). "
                         'Nothing was moved. Check the folder and the pattern.')
     raw = [f for f in frames if f.stem not in annotated]
+    same_letters = {unicodedata.normalize('NFC', stem) for stem in annotated}
+    for f in raw:
+        if unicodedata.normalize('NFC', f.stem) in same_letters:
+            raise DataError(f'{f} has a mask whose name has the same letters in another Unicode spelling, as macOS writes them. Nothing was moved. '
+                            'Copy the name of one over to the other.')
     report.no_files = [f.name for f in raw if not f.is_file()]
     moves = [(f, paths.raw_unlabelled/f.name) for f in raw if f.is_file()]
     free = [(a, b) for a, b in moves if not b.exists()]
@@ -169,7 +175,7 @@ def rank_frames(
     rows, unreadable = [], []
     for f in progress(files, 'score frames'):
         try: rows.append((f.name, round(band_score(read_gray(f), band, top_fraction), 3)))
-        except DataError as e: unreadable.append(str(e))
+        except DataError as e: unreadable.append(str(e) if f.name in str(e) else f'{f}: {e}')
     table = pd.DataFrame(rows, columns=['filename', 'score']).sort_values('score', ascending=False, kind='stable', ignore_index=True)
     table.insert(0, 'rank', table.index + 1)
     return table, unreadable
@@ -191,15 +197,16 @@ def select_frames(
     band_bottom: float = BAND[1], # lower edge of the depth band
     top_fraction: float = TOP_FRACTION, # share of the band's brightest pixels that is averaged
 ) -> Selection:
-    "Rank the frames in `raw_unlabelled/` that have no mask by `band_score`, copy the best `n` to `to_label/` and write `to_label/ranking.csv`."
+    """Rank the frames in `raw_unlabelled/` that have no mask by `band_score`, copy the best `n` to `to_label/` and write
+    `to_label/ranking.csv`. `DataError` if there is no frame, or if another run is at work there."""
     paths = Paths(root)
     if not 0 <= band_top < band_bottom <= 1: raise DataError(f'The band {band_top} to {band_bottom} must lie between 0 and 1, top first.')
     if n < 1 or not 0 < top_fraction <= 1: raise DataError('n must be at least 1, and top_fraction above 0 and at most 1.')
     drawn = masks_by_id(paths.masks_manual) if paths.masks_manual.is_dir() else {}
-    frames = [f for f in image_files(paths.raw_unlabelled) if f.stem not in drawn]
+    frames = [f for f in require_frames(paths.raw_unlabelled) if f.stem not in drawn]
     with exclusive(paths.to_label):
         ranking, unreadable = rank_frames(frames, (band_top, band_bottom), top_fraction)
         ranking['selected'] = (ranking['rank'] <= n).astype(int)
         copied, conflicts = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
-        with atomic_write(paths.to_label/'ranking.csv') as f: ranking.to_csv(f, index=False)
-    return Selection(ranking, copied, unreadable, conflicts)
+        write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
+    return Selection(ranking, copied, unreadable + unread_pictures(paths.raw_unlabelled), conflicts)

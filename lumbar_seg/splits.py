@@ -8,6 +8,7 @@ __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'SAM
            'independent_groups', 'make_splits', 'held_out_twins', 'Audit', 'teacher_findings', 'audit_splits']
 
 # %% ../nbs/06_splits.ipynb #0a67fce3
+import contextlib
 import random
 import re
 from collections import Counter, defaultdict
@@ -18,8 +19,8 @@ import pandas as pd
 
 from .checks import check_pairs, mask_problem
 from lumbar_seg.core import (
-    RUN_FILE, DataError, Paths, as_html, compile_pattern, exclusive, image_files, is_among, masks_by_id, natural_key, progress, read_frames_csv,
-    read_json, read_mask_values, read_text, set_aside, text_hash, weights_record, write_json, write_text,
+    RUN_FILE, DataError, Paths, as_html, atomic_write, compile_pattern, exclusive, image_files, is_among, masks_by_id, natural_key, progress,
+    read_frames_csv, read_json, read_mask_values, read_text, set_aside, text_hash, weights_record, write_json, write_text,
 )
 from .duplicates import MIN_SIMILARITY, runs, similar_pairs
 
@@ -27,15 +28,25 @@ from .duplicates import MIN_SIMILARITY, runs, similar_pairs
 def kept_facts(
     paths: Paths, # data layout
 ) -> dict: # seed, fractions, group_pattern, min_similarity, joined; empty where the lists were made elsewhere
-    "What `splits.json` says of how the lists were made."
+    "What `splits.json` says of how the lists were made. `DataError` if it says what cannot be."
     path = paths.splits/'splits.json'
-    return read_json(path) if path.exists() else {}
+    facts = read_json(path) if path.exists() else {}
+    pattern, least, joined = facts.get('group_pattern'), facts.get('min_similarity', MIN_SIMILARITY), facts.get('joined', {})
+    try: is_pattern = pattern is None or bool(compile_pattern(pattern, ''))
+    except (DataError, TypeError): is_pattern = False
+    right = {'group_pattern': is_pattern, 'min_similarity': type(least) in (int, float) and 0 < least <= 1,
+             'joined': isinstance(joined, dict) and all(isinstance(g, str) for g in joined.values())}
+    for name, fine in right.items():
+        if not fine:
+            raise DataError(f'{path} is damaged: {name} is {facts[name]!r}. Put back an earlier copy, or make new lists with '
+                            '`lumbar_seg split --replace`.')
+    return facts
 
 def _named_groups(paths, names, group_pattern):
     "The groups that file names or frames.csv give; a frame without one is a group of its own."
     if group_pattern:
         regex, where = compile_pattern(group_pattern, r'(P\d+)_\d+'), f"The group pattern '{group_pattern}'"
-        found = {n: m[1] for n in names if (m := regex.fullmatch(Path(n).stem))}
+        found = {n: m[1] for n in names if (m := regex.fullmatch(Path(n).stem)) and m[1]}          # an optional group may take no part
     else:
         table = read_frames_csv(paths)
         if 'group' not in table: return {n: n for n in names}
@@ -204,27 +215,34 @@ def make_splits(
 ) -> Splits:
     "Split the frames that have a mask 80/10/10 into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together."
     paths = Paths(root)
-    kept = kept_facts(paths)
+    files, facts = [paths.splits/f'{part}.txt' for part in PARTS], paths.splits/'splits.json'
+    try: kept = kept_facts(paths)
+    except DataError:
+        if not replace: raise
+        kept = {}
+        print(f'{facts} is damaged and is set aside. If it held a group pattern, give it again with --group-pattern.')
     group_pattern = group_pattern or kept.get('group_pattern')
     if min_similarity is None: min_similarity = kept.get('min_similarity', MIN_SIMILARITY)
-    files, facts = [paths.splits/f'{part}.txt' for part in PARTS], paths.splits/'splits.json'
     existing = [f.name for f in files if f.exists()]
-    if existing and not replace:
+    unfinished = facts.exists() and len(existing) < len(files)                  # a run of ours was killed between its lists
+    if existing and not replace and not unfinished:
         raise DataError(f"{paths.splits} already holds {', '.join(existing)}, perhaps edited by hand. "
                         'Use --replace (replace=True) to set them aside and write new ones.')
+    if unfinished: print(f'An earlier run was stopped before it had written all lists in {paths.splits}, so they are made anew.')
     report = check_pairs(root)
     if not report.usable: raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. Run `lumbar_seg check`.')
-    if len(report.errors): print(f'{len(report.errors)} files are not usable and left out. Run `lumbar_seg check` to see why.')
+    if len(report.errors): print(f'{len(report.errors)} errors were found; pairs with one are left out. Run `lumbar_seg check` to see which.')
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     try: parts = split_by_group({n: joined.get(g, g) for n, g in groups.items()}, report.boneless, seed=seed)
     except DataError:
         if not joined or all(g == n for n, g in groups.items()): raise
         print('Joined, too few groups would be left, so they are dealt out as given. Run `lumbar_seg audit` to see what they share.')
         joined, parts = {}, split_by_group(groups, report.boneless, seed=seed)
-    with exclusive(paths.splits):
+    with exclusive(paths.splits), contextlib.ExitStack() as written:          # all are written before the old ones make way
+        for f, part in zip(files, PARTS, strict=True): write_text(written.enter_context(atomic_write(f)), '\n'.join(parts[part]) + '\n')
+        made = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity, 'joined': joined}
+        write_json(written.enter_context(atomic_write(facts)), made)
         set_aside(*files, facts)
-        write_json(facts, {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity, 'joined': joined})
-        for f, part in zip(files, PARTS, strict=True): write_text(f, '\n'.join(parts[part]) + '\n')
     return read_splits(paths)
 
 # %% ../nbs/06_splits.ipynb #57d08e2f

@@ -240,7 +240,8 @@ def _outcome(argv):
     except KeyboardInterrupt:
         print(f'\nStopped. What is finished is kept: start `lumbar_seg {name}` again, without --replace, to go on.', file=sys.stderr)
         return 130, ''
-    return 0 if getattr(result, 'ok', True) else 1, result.to_string() if isinstance(result, pd.DataFrame) else str(result)
+    if isinstance(result, pd.DataFrame): return 0, result.to_string() if len(result) else 'nothing to list, or no difference'
+    return 0 if getattr(result, 'ok', True) else 1, str(result)
 
 def main(
     argv: list[str] | None = None, # arguments; default: those of the terminal

@@ -37,7 +37,7 @@ LOSSES = ('bce', 'bce_dice')
 SCHEDULES = ('constant', 'one_cycle')
 PRECISIONS = {'auto': None, 'full': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
-MOST_BASE_CH = 512        # a small network of this width has 500 million weights
+MOST_BASE_CH = 256        # a small network of this width has 500 million weights
 
 @dataclass(frozen=True)
 class TrainConfig:

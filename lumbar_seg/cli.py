@@ -96,7 +96,7 @@ def show(
               'predictions': lambda: prediction.show_predictions(root, weights, device=device, **count),
               'masks': lambda: analysis.analyze_masks(root).show()}[kind]()
     with atomic_write(path) as f:
-        figure.savefig(f, dpi=120)
+        figure.savefig(f, dpi=120, bbox_inches='tight')
         if out: set_aside(path)                    # a file of the user's, perhaps; figures/ is ours
     return f'Figure written to {path}'
 

@@ -99,17 +99,16 @@ def _plain(name):
 
 def _name_problems(paths, frames, masks, stray):
     unread, nearly = unread_pictures(paths.images), {_plain(stem): files[0].name for stem, files in frames.items()}
-    for folder, lines in ((paths.images, unread), (paths.masks_manual, unread_pictures(paths.masks_manual))):
-        for line in lines: yield 'picture that is not read', folder, line
+    waiting = {f.stem for f in unread}                      # for their frame to be exported
+    for f in (*unread, *unread_pictures(paths.masks_manual)): yield 'picture that is not read', f, ''
     for stem, files in frames.items():
         if len(files) > 1: yield 'two frames of one name', files[0], ' and '.join(f.name for f in files)
         if is_named_like_mask(files[0]): yield 'frame named like a mask', files[0], ''
         if stem not in masks: yield 'frame without mask', files[0], ''
     for stem, files in masks.items():
         if len(files) > 1: yield 'two masks of one frame', files[0], ' and '.join(f.name for f in files)
-        waiting = any(line.startswith(f'{paths.images/stem}.') for line in unread)
         other = nearly.get(_plain(stem))
-        if stem not in frames and not waiting:
+        if stem not in frames and stem not in waiting:
             but = f', but {other}: the letters, or their Unicode, differ' if other else ''
             yield 'mask without frame', files[0], f'no frame {stem} in images{but}'
     for f in stray: yield 'mask without frame', f, 'its name does not fit the pattern of mask names'

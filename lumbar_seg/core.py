@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['ROOT_VARIABLE', 'IMAGE_SUFFIXES', 'UNREAD_SUFFIXES', 'TEMPORARY', 'CSV_ADVICE', 'NO_LOCKS', 'MAX_PIXELS',
            'MASK_PATTERN', 'MOST_NAME_BYTES', 'PIXEL_SIZE_LIMITS', 'RUN_FILE', 'DataError', 'Paths', 'natural_key',
-           'require_folder', 'image_files', 'unread_pictures', 'require_frames', 'by_stem', 'temporary_name',
-           'atomic_write', 'sync_to_disk', 'write_text', 'write_json', 'read_text', 'read_json', 'read_table',
-           'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'table_to_append',
-           'read_gray', 'read_mask', 'read_mask_values', 'read_pair', 'encode_png', 'write_image', 'write_mask',
-           'compile_pattern', 'masks_by_id', 'mask_id', 'is_named_like_mask', 'name_problem', 'matched_pairs',
-           'read_frames_csv', 'parse_pixel_size', 'pixel_sizes', 'file_hash', 'text_hash', 'fingerprint',
-           'picture_hash', 'is_among', 'hashes_record', 'pairs_record', 'read_record', 'weights_record', 'code_commit',
-           'versions', 'seed_everything', 'pick_device', 'cores', 'as_html', 'progress']
+           'require_folder', 'image_files', 'unread_pictures', 'unread_lines', 'require_frames', 'by_stem',
+           'temporary_name', 'atomic_write', 'sync_to_disk', 'write_text', 'write_json', 'read_text', 'read_json',
+           'read_table', 'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space',
+           'table_to_append', 'read_gray', 'read_mask', 'read_mask_values', 'read_pair', 'encode_png', 'write_image',
+           'write_mask', 'compile_pattern', 'masks_by_id', 'mask_id', 'is_named_like_mask', 'name_problem',
+           'matched_pairs', 'read_frames_csv', 'parse_pixel_size', 'pixel_sizes', 'file_hash', 'text_hash',
+           'fingerprint', 'picture_hash', 'is_among', 'hashes_record', 'pairs_record', 'read_record', 'weights_record',
+           'code_commit', 'versions', 'seed_everything', 'pick_device', 'cores', 'as_html', 'progress']
 
 # %% ../nbs/00_core.ipynb #98206f2e
 import contextlib
@@ -123,17 +123,23 @@ UNREAD_SUFFIXES = ('.dcm', '.dicom', '.gif', '.heic', '.jfif', '.jp2', '.pgm', '
 
 def unread_pictures(
     folder: Path, # folder to list; may be missing
-) -> list[str]: # a line for each file, that names it and says what to do
+) -> list[Path]:
     "What looks like a picture or a recording, and is of a kind that is not read."
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in UNREAD_SUFFIXES and not f.name.startswith('.')) if folder.is_dir() else []
-    return [f'{f} is of a kind that is not read. Export it as PNG.' for f in files]
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(f for f in files if f.suffix.lower() in UNREAD_SUFFIXES and not f.name.startswith('.'))
+
+def unread_lines(
+    folder: Path, # folder to list; may be missing
+) -> list[str]: # a line for each of `unread_pictures`
+    "What a report says of pictures that are not read: which file, and what to do."
+    return [f'{f} is of a kind that is not read. Export it as PNG.' for f in unread_pictures(folder)]
 
 def require_frames(
     folder: Path, # must hold a picture
 ) -> list[Path]:
     "`image_files`, or a `DataError` where there is none, with what is there instead."
     if files := image_files(folder): return files
-    unread, folders = unread_pictures(folder), sum(f.is_dir() for f in folder.iterdir())
+    unread, folders = unread_lines(folder), sum(f.is_dir() for f in folder.iterdir())
     inside = f'It holds {folders} folders; the frames must lie in it itself.' if folders else 'Put frames there.'
     raise DataError(f'There is no frame in {folder}. {unread[0] if unread else inside}')
 
@@ -326,13 +332,15 @@ def table_to_append(
     if path.is_symlink(): raise DataError(f'{path} is a link to another file, and nothing is added to that. Put the file itself in its place.')
     before = path.read_bytes() if path.exists() else b''
     open_quote = before.count(b'"')%2                  # a quote inside a value is doubled, so whole rows have an even number
-    begin = [','.join(header) + '\r\n'*bool(header) if not before else '"'*open_quote + '\n'*(open_quote or not before.endswith(b'\n'))]
+    if not before: begin = ','.join(header) + '\r\n' if header else ''
+    else: begin = '"'*open_quote + '\n' if open_quote or not before.endswith(b'\n') else ''
     with open(path, 'ab', buffering=0) as f:
         def add(rows):
+            nonlocal begin
             text = io.StringIO(newline='')
             csv.writer(text).writerows(rows)
-            _append_whole(f, (begin[0] + text.getvalue()).encode(), sync)
-            begin[0] = ''
+            _append_whole(f, (begin + text.getvalue()).encode(), sync)
+            begin = ''
         yield add
 
 def _append_whole(file, content, sync):

@@ -154,7 +154,7 @@ def _replace_mask(target, mask):
         with atomic_write(kept) as f: shutil.copy2(target, f)
     written = target if target.suffix.lower() == '.png' else target.with_suffix('.png')
     write_mask(written, mask, overwrite=True)
-    if written != target: target.unlink(missing_ok=True)          # a kill just before this leaves both, which every command will say
+    if written != target: target.unlink(missing_ok=True)          # a kill just before this leaves both, and `check` says so
     return written
 
 def drop_saved_draft(

@@ -23,7 +23,7 @@ from torch import nn
 
 from lumbar_seg.core import (
     RUN_FILE, DataError, Paths, by_stem, cores, exclusive, file_hash, image_files, is_among, name_problem, pick_device, progress, read_gray,
-    read_json, require_frames, require_space, set_aside, table_to_append, unread_pictures, write_image, write_json, write_mask,
+    read_json, require_frames, require_space, set_aside, table_to_append, unread_lines, write_image, write_json, write_mask,
 )
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, image_tensor
 from .engines import INT8, make_engine
@@ -217,7 +217,7 @@ def predict_folder(
     predictor = Predictor(find_weights(paths, weights), device, engine=engine)
     report = predict_files(predictor, require_frames(paths.raw_unlabelled), paths.masks_pred, paths.overlays_pred, load_thresholds(paths),
                            batch_size, replace)
-    report.failed += unread_pictures(paths.raw_unlabelled)
+    report.failed += unread_lines(paths.raw_unlabelled)
     return report
 
 # %% ../nbs/14_prediction.ipynb #17edab48

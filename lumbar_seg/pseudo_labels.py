@@ -16,7 +16,7 @@ import pandas as pd
 
 from lumbar_seg.core import (
     RUN_FILE, DataError, Paths, as_html, exclusive, file_hash, masks_by_id, progress, read_json, read_mask, read_table, require_frames,
-    unread_pictures, write_keeping,
+    unread_lines, write_keeping,
 )
 from .postprocess import Thresholds, load_thresholds
 from .prediction import BulkReport, Predictor, find_weights, predict_files
@@ -115,7 +115,7 @@ def pseudo_label(
     with exclusive(paths.pseudo_stats):
         if paths.pseudo_stats.exists(): read_stats(paths)                # what cannot be read is said before hours of work
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size, replace)
-        bulk.failed += unread_pictures(paths.raw_unlabelled)
+        bulk.failed += unread_lines(paths.raw_unlabelled)
         stats = stats_table(files, paths.masks_pseudo, thresholds)
         write_keeping(paths.pseudo_stats, _with_edits(stats, paths).to_csv(index=False, float_format='%.6f'))
     return PseudoReport(bulk, read_stats(paths))

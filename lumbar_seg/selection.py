@@ -21,7 +21,7 @@ import pandas as pd
 
 from lumbar_seg.core import (
     MASK_PATTERN, DataError, Paths, as_html, atomic_write, exclusive, file_hash, image_files, masks_by_id, progress, read_gray, read_table,
-    require_folder, require_frames, unread_pictures, write_keeping,
+    require_folder, require_frames, unread_lines, write_keeping,
 )
 
 # %% ../nbs/04_selection.ipynb #7daf18fe
@@ -209,4 +209,4 @@ def select_frames(
         ranking['selected'] = (ranking['rank'] <= n).astype(int)
         copied, conflicts = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
         write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
-    return Selection(ranking, copied, unreadable + unread_pictures(paths.raw_unlabelled), conflicts)
+    return Selection(ranking, copied, unreadable + unread_lines(paths.raw_unlabelled), conflicts)

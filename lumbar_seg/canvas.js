@@ -4,7 +4,7 @@ const KEYS = {                       // key -> command; with Ctrl: "Ctrl+z"
   z: 'zoom', ' ': 'masks', c: 'contour', p: 'panels', t: 'thumbnails', b: 'brush', x: 'eraser', l: 'line', s: 'save', Escape: 'leave',
   Enter: 'end line', '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
 };
-const css = colour => `rgb(${colour.join(',')})`;
+const css = color => `rgb(${color.join(',')})`;
 
 async function bitmap(bytes) { return createImageBitmap(new Blob([bytes])); }
 
@@ -19,10 +19,10 @@ function offscreen(source, change) {          // a canvas with the pixels of `so
   return canvas;
 }
 
-function tinted(mask, colour, contour) {      // the mask in its colour, or its rim alone
+function tinted(mask, color, contour) {      // the mask in its color, or its rim alone
   return offscreen(mask, (data, width, height) => {
     const words = new Uint32Array(data.buffer), inside = new Uint8Array(width * height);      // a word is a pixel: alpha, blue, green, red
-    const [red, green, blue] = colour, ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+    const [red, green, blue] = color, ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
     for (let i = 0; i < inside.length; i++) inside[i] = (words[i] & 255) > 127;
     for (let i = 0; i < inside.length; i++) {
       let on = inside[i];
@@ -79,7 +79,7 @@ function render({model, el}) {
       context.globalAlpha = 1;
       context.setTransform(1, 0, 0, 1, 0, 0);
       context.font = '12px sans-serif';
-      mine.forEach((layer, k) => { context.fillStyle = css(layer.colour); context.fillText(layer.name, panel * width + 6, 16 + 15 * k); });
+      mine.forEach((layer, k) => { context.fillStyle = css(layer.color); context.fillText(layer.name, panel * width + 6, 16 + 15 * k); });
       context.restore();
     }
     preview();
@@ -105,7 +105,7 @@ function render({model, el}) {
     if (mine !== current) return;
     const fresh = root.dataset.frame !== picture.name || !frame || frame.width !== newFrame.width;
     frame = newFrame;
-    layers = picture.layers.map((l, k) => ({...l, mask: masks[k], picture: tinted(masks[k], l.colour, model.get('contour'))}));
+    layers = picture.layers.map((l, k) => ({...l, mask: masks[k], picture: tinted(masks[k], l.color, model.get('contour'))}));
     shown = toned(frame, model.get('contrast'), model.get('gamma'));
     if (fresh) { stroke = []; fit(); }
     if (model.get('tool') !== 'line') stroke = [];
@@ -172,7 +172,7 @@ function render({model, el}) {
   for (const trait of ['opacity', 'visible', 'thickness']) model.on(`change:${trait}`, draw);
   for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, () => { fit(); draw(); });
   model.on('change:tool', () => { stroke = []; root.dataset.tool = model.get('tool'); fit(); draw(); });
-  model.on('change:contour', () => { for (const l of layers) l.picture = tinted(l.mask, l.colour, model.get('contour')); draw(); });
+  model.on('change:contour', () => { for (const l of layers) l.picture = tinted(l.mask, l.color, model.get('contour')); draw(); });
   for (const trait of ['contrast', 'gamma'])
     model.on(`change:${trait}`, () => { if (frame) { shown = toned(frame, model.get('contrast'), model.get('gamma')); draw(); } });
   model.on('msg:custom', message => { if (message.focus) root.focus({preventScroll: true}); });

@@ -324,6 +324,7 @@ def train(
     config: TrainConfig, # the recipe
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
+    quiet: bool = False, # print no line for each epoch
 ) -> TrainResult:
     """Train on train.txt, keep the weights with the best Dice on val.txt, and go on with an unfinished run; the very same run, finished
     before, is not done again. `DataError` for lists, frames or masks that cannot be used, if other weights of this name exist, if another run
@@ -331,10 +332,10 @@ def train(
     paths = Paths(root)
     require_folder(paths.root)
     weights = paths.models/config.weights
-    with exclusive(weights): return _train(config, root, weights, replace)
+    with exclusive(weights): return _train(config, root, weights, replace, quiet)
 
 # %% ../nbs/24_training.ipynb #cfa7c08f
-def _train(config, root, weights, replace):
+def _train(config, root, weights, replace, quiet):
     paths, device = Paths(root), pick_device(config.device)
     splits = read_splits(paths)
     loaders = get_dataloaders(root, config.batch_size, config.img_size, config.num_workers, config.pseudo, config.keep_mb)
@@ -370,8 +371,9 @@ def _train(config, root, weights, replace):
         is_best, best = val_dice > best, max(best, val_dice)
         history.append({'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
                         'seconds': round(time.perf_counter() - began, 2)})
-        print(f'epoch {epoch:3d}/{config.epochs}  train loss {train_loss:.4f}  val loss {val_loss:.4f}  val Dice {val_dice:.4f}'
-              f"{'  (best)' if is_best else ''}", flush=True)
+        if not quiet:
+            print(f'epoch {epoch:3d}/{config.epochs}  train loss {train_loss:.4f}  val loss {val_loss:.4f}  val Dice {val_dice:.4f}'
+                  f"{'  (best)' if is_best else ''}", flush=True)
         if split.n > 1: record['batch_parts'] = split.n
         if is_best: save_checkpoint(weights, model, record | {'finished': False})
         if is_best or epoch == config.epochs or time.perf_counter() - saved_at > SAVE_EVERY:

@@ -1,7 +1,13 @@
-"""All tests of the project: `make test` runs this. `--fix` writes what `make export` writes: package, README, clean notebooks.
-`--slow` runs the long version of those notebooks that have one: `make test-slow`.
+"""All tests of the project: `make test` runs this.
+
+    checks.py            every check and every page; a page fails, too, if it prints something else than is stored in it
+    checks.py --slow     the long version of those notebooks that have one: `make test-slow`
+    checks.py --fix      write package, README and clean notebooks from the notebooks: `make export`
+    checks.py --pages    run every page and keep its outputs: `make pages`
+    checks.py --cells    a table of cell and line lengths
 
 Prints a line for each test and closes with `N passed, N failed, N skipped`. Fails if a test fails or none ran.
+`nbdev_test` runs the same notebooks, without the comparison of outputs and without the other checks.
 """
 import json
 import os
@@ -15,8 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIB, NBS, README = ROOT/'lumbar_seg', ROOT/'nbs', ROOT/'README.md'
 MAX_NOTEBOOK_KB = 200
-SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version
-# two notebooks at a time with one thread each are faster than one with two; tests need no display, no network and nobody's data
+SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version, whose outputs are stored
+REAL = 'LUMBAR_SEG_REAL'         # one that asks for this variable uses real frames, whose outputs are never stored
+# two notebooks at a time with one thread each are faster than one with two; tests need no display, no network, no data of the user
 TEST_ENV = {k: v for k, v in os.environ.items() if k != 'LUMBAR_SEG_ROOT'} | {
     'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'HF_HUB_OFFLINE': '1', 'PYTHONPATH': str(ROOT)}
 
@@ -89,12 +96,56 @@ def check_console():
     return '' if done.returncode == 0 and 'pseudo' in done.stdout else done.stdout + done.stderr
 
 
-def run_notebook(path):
-    "nbdev's own test of one notebook in a fresh process. A cell that skips prints a line `skipped: why`; one that counts, `measured: what`."
-    call = ('import sys; from pathlib import Path; from nbdev.test import test_nb; from nbdev.config import get_config; c = get_config(); '
-            'sys.exit(not test_nb(Path(sys.argv[1]), skip_flags=c.tst_flags.split(), basepath=c.config_path)[0])')
-    done = subprocess.run([sys.executable, '-c', call, str(path)], cwd=path.parent, env=TEST_ENV, capture_output=True, text=True)
-    return (done.stdout + done.stderr if done.returncode else ''), re.findall(r'^(?:skipped|measured): .*', done.stdout, flags=re.M)
+def has_long_version(path): return SLOW in path.read_text(encoding='utf-8')
+
+
+def is_compared(path, slow):
+    "Are the stored outputs those of the run that is about to be made? Long tests and benchmarks print what a machine measured."
+    uses_real_frames = REAL in path.read_text(encoding='utf-8') and REAL in TEST_ENV
+    if path.parent.name == 'benchmarks' or uses_real_frames: return False
+    return not has_long_version(path) or (slow and path.parent.name == 'tutorials')
+
+
+def run_page(path, *options, long=False):
+    "Run a notebook in a fresh process: what is wrong, and the lines `skipped: why` and `measured: what` that it prints."
+    command = [sys.executable, ROOT/'.ci/pages.py', path, *options]
+    environment = TEST_ENV | ({SLOW: '1'} if long else {})
+    done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
+    return (done.stdout + done.stderr if done.returncode else ''), done.stdout.splitlines()
+
+
+def store_pages():
+    "Run every page and keep its outputs: the tutorial in its long version, long tests only with SLOW=1. Benchmarks: `make bench`."
+    TEST_ENV.pop(REAL, None)
+    slow = bool(os.environ.get('SLOW'))
+    chosen = [path for path in notebooks() if path.parent.name != 'benchmarks'
+              and (slow or path.parent.name == 'tutorials' or not has_long_version(path))]
+
+    def stored(path): return run_page(path, '--store', long=has_long_version(path))
+    failed = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for path, (problem, _) in zip(chosen, pool.map(stored, chosen), strict=True):
+            print(f"{'FAIL' if problem else 'ok  '} {path.relative_to(ROOT)}", flush=True)
+            if problem: print(problem.rstrip(), flush=True)
+            failed += bool(problem)
+    return bool(failed)
+
+
+def cell_table():
+    "Lengths of exported cells and of all lines, page by page."
+    from statistics import median
+    all_lengths, all_lines, all_wide = [], 0, 0
+    print(f"{'page':36} exported cells   median   over 25   over 45   longest   lines   over 120 characters")
+    for path in notebooks():
+        cells = [''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+        lines = [line for cell in cells for line in cell.splitlines() if line.strip()]
+        lengths = [sum(bool(line.strip()) for line in cell.splitlines()[1:]) for cell in cells if cell.startswith('#| export')]
+        wide = sum(len(line) > 120 for line in lines)
+        all_lengths, all_lines, all_wide = all_lengths + lengths, all_lines + len(lines), all_wide + wide
+        if lengths: print(f'{path.relative_to(NBS)!s:36} {len(lengths):14} {median(lengths):8g} {sum(n > 25 for n in lengths):9} '
+                          f'{sum(n > 45 for n in lengths):9} {max(lengths):9} {len(lines):7} {wide:7}')
+    print(f"{'all pages, tests and benchmarks':36} {len(all_lengths):14} {median(all_lengths):8g} {sum(n > 25 for n in all_lengths):9} "
+          f'{sum(n > 45 for n in all_lengths):9} {max(all_lengths):9} {all_lines:7} {all_wide:7}')
 
 
 def main(slow):
@@ -106,8 +157,8 @@ def main(slow):
         print(f"{'FAIL' if problem else 'ok  '} {seconds:6.1f} s  {name}", *(f'\n     {s}' for s in said), flush=True)
         if problem: print(problem.rstrip(), flush=True)
 
-    chosen = [f for f in notebooks() if not slow or SLOW in f.read_text(encoding='utf-8')]
-    if slow: TEST_ENV[SLOW] = '1'
+    chosen = [path for path in notebooks() if not slow or has_long_version(path)]
+    chosen.sort(key=lambda path: path.parent == NBS)          # tests and benchmarks take longest, so they start first
     for check in () if slow else (check_exports, check_notebooks, check_lint, check_console):
         start = time.time()
         problem = check()
@@ -115,10 +166,11 @@ def main(slow):
 
     def timed(path):
         start = time.time()
-        return (path, *run_notebook(path), time.time() - start)
+        options = ['--compare'] if is_compared(path, slow) else []
+        return (path, *run_page(path, *options, long=slow), time.time() - start)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for path, problem, said, seconds in pool.map(timed, chosen):
-            report(path.relative_to(ROOT), seconds, problem, said)
+            report(path.relative_to(ROOT), seconds, problem, [line for line in said if not problem])
     if not chosen: report('notebooks', 0, f'there is none in {NBS}')
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
     return bool(failed)
@@ -126,4 +178,6 @@ def main(slow):
 
 if __name__ == '__main__':
     if '--fix' in sys.argv: sys.exit(export())
+    if '--pages' in sys.argv: sys.exit(store_pages())
+    if '--cells' in sys.argv: sys.exit(cell_table())
     sys.exit(main('--slow' in sys.argv))

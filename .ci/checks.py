@@ -17,13 +17,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 LIB, NBS, README = ROOT/'lumbar_seg', ROOT/'nbs', ROOT/'README.md'
 MAX_NOTEBOOK_KB = 200
 SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version, whose outputs are stored
 REAL = 'LUMBAR_SEG_REAL'         # one that asks for this variable uses real frames, whose outputs are never stored
-# two notebooks at a time with one thread each are faster than one with two; tests need no display, no network, no data of the user
+# two notebooks at a time with one thread each are faster than one with two; tests need no display, network or user's data
 TEST_ENV = {k: v for k, v in os.environ.items() if k != 'LUMBAR_SEG_ROOT'} | {
     'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'HF_HUB_OFFLINE': '1', 'PYTHONPATH': str(ROOT)}
 
@@ -79,8 +80,10 @@ def check_notebooks():
     problems = ''
     for f in notebooks():
         content = json.loads(f.read_text(encoding='utf-8'))
-        if any('id' not in c for c in content['cells']): problems += f'{f.name} has cells without an id: run `make export`\n'
-        if f.stat().st_size > MAX_NOTEBOOK_KB*1000: problems += f'{f.name} is {f.stat().st_size//1000} kB, over {MAX_NOTEBOOK_KB}\n'
+        if any('id' not in cell for cell in content['cells']):
+            problems += f'{f.name} has cells without an id: run `make export`\n'
+        if f.stat().st_size > MAX_NOTEBOOK_KB*1000:
+            problems += f'{f.name} is {f.stat().st_size//1000} kB, over {MAX_NOTEBOOK_KB}\n'
     return problems
 
 
@@ -100,7 +103,7 @@ def has_long_version(path): return SLOW in path.read_text(encoding='utf-8')
 
 
 def is_compared(path, slow):
-    "Are the stored outputs those of the run that is about to be made? Long tests and benchmarks print what a machine measured."
+    "Are the stored outputs those of the run about to be made? Long tests and benchmarks print what a machine measured."
     uses_real_frames = REAL in path.read_text(encoding='utf-8') and REAL in TEST_ENV
     if path.parent.name == 'benchmarks' or uses_real_frames: return False
     return not has_long_version(path) or (slow and path.parent.name == 'tutorials')
@@ -115,7 +118,7 @@ def run_page(path, *options, long=False):
 
 
 def store_pages():
-    "Run every page and keep its outputs: the tutorial in its long version, long tests only with SLOW=1. Benchmarks: `make bench`."
+    "Run every page and keep its outputs: the tutorial in its long version, long tests only with SLOW=1."
     TEST_ENV.pop(REAL, None)
     slow = bool(os.environ.get('SLOW'))
     chosen = [path for path in notebooks() if path.parent.name != 'benchmarks'
@@ -131,21 +134,26 @@ def store_pages():
     return bool(failed)
 
 
+def page_lengths(path):
+    "Lines of code in each exported cell, and in all cells, of a notebook; and how many lines are over 120 characters."
+    content = json.loads(path.read_text(encoding='utf-8'))
+    cells = [''.join(cell['source']).splitlines() for cell in content['cells'] if cell['cell_type'] == 'code']
+    code = [[line for line in cell if line.strip() and not line.startswith('#|')] for cell in cells]
+    exported = [len(lines) for cell, lines in zip(cells, code) if cell and cell[0].startswith('#| export')]
+    return exported, sum(map(len, code)), sum(len(line) > 120 for lines in code for line in lines)
+
+
 def cell_table():
     "Lengths of exported cells and of all lines, page by page."
-    from statistics import median
-    all_lengths, all_lines, all_wide = [], 0, 0
-    print(f"{'page':36} exported cells   median   over 25   over 45   longest   lines   over 120 characters")
-    for path in notebooks():
-        cells = [''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
-        lines = [line for cell in cells for line in cell.splitlines() if line.strip()]
-        lengths = [sum(bool(line.strip()) for line in cell.splitlines()[1:]) for cell in cells if cell.startswith('#| export')]
-        wide = sum(len(line) > 120 for line in lines)
-        all_lengths, all_lines, all_wide = all_lengths + lengths, all_lines + len(lines), all_wide + wide
-        if lengths: print(f'{path.relative_to(NBS)!s:36} {len(lengths):14} {median(lengths):8g} {sum(n > 25 for n in lengths):9} '
-                          f'{sum(n > 45 for n in lengths):9} {max(lengths):9} {len(lines):7} {wide:7}')
-    print(f"{'all pages, tests and benchmarks':36} {len(all_lengths):14} {median(all_lengths):8g} {sum(n > 25 for n in all_lengths):9} "
-          f'{sum(n > 45 for n in all_lengths):9} {max(all_lengths):9} {all_lines:7} {all_wide:7}')
+    def row(name, exported, lines, wide):
+        over_25, over_45 = (sum(n > limit for n in exported) for limit in (25, 45))
+        return f'{name:36}{len(exported):8}{median(exported):8g}{over_25:9}{over_45:9}{max(exported):9}{lines:8}{wide:10}'
+    print(f"{'page':36}{'cells':>8}{'median':>8}{'over 25':>9}{'over 45':>9}{'longest':>9}{'lines':>8}{'over 120':>10}")
+    found = {str(path.relative_to(NBS)): page_lengths(path) for path in notebooks()}
+    for name, (exported, lines, wide) in found.items():
+        if exported: print(row(name, exported, lines, wide))
+    exported = [n for lengths, _, _ in found.values() for n in lengths]
+    print(row('all, with tests and benchmarks', exported, *(sum(row[k] for row in found.values()) for k in (1, 2))))
 
 
 def main(slow):
@@ -153,7 +161,9 @@ def main(slow):
 
     def report(name, seconds, problem, said=()):
         nonlocal passed, failed, skipped
-        passed, failed, skipped = passed + (not problem), failed + bool(problem), skipped + sum(s.startswith('skipped') for s in said)
+        passed += not problem
+        failed += bool(problem)
+        skipped += sum(line.startswith('skipped') for line in said)
         print(f"{'FAIL' if problem else 'ok  '} {seconds:6.1f} s  {name}", *(f'\n     {s}' for s in said), flush=True)
         if problem: print(problem.rstrip(), flush=True)
 

@@ -1,9 +1,13 @@
-"""Run one notebook, and compare what its cells print now with the outputs stored in it; or store them: `pages.py NOTEBOOK [--store]`.
+"""Run one notebook, and compare what its cells print with the outputs stored in it.
 
-It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to their last printed
-digit. What changes from run to run or from machine to machine is masked: paths, dates, times, versions, hashes. A cell that says
-`#| varies: training` shows figures of a trained network, which depend a little on the machine: they may differ by TRAINING_TOLERANCE.
-Of a cell that says `#| varies: machine` only the words are compared.
+    pages.py NOTEBOOK              run it
+    pages.py NOTEBOOK --compare    and fail if a cell prints something else than is stored
+    pages.py NOTEBOOK --store      and keep the outputs
+
+It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to their
+last printed digit. What changes from run to run or from machine to machine is masked: paths, dates, times, versions, hashes.
+A cell that says `#| varies: training` shows figures of a trained network, which depend a little on the machine: they may
+differ by TRAINING_TOLERANCE. Of a cell that says `#| varies: machine` only the words are compared.
 """
 import io
 import json
@@ -89,7 +93,8 @@ def difference(stored, now, source):
     stored, now = printed(stored), printed(now)
     for a, b in zip(stored, now):
         if not same_line(a, b, varies): return f'stored: {a}\n     now:    {b}'
-    if len(stored) != len(now): return f'{len(stored)} lines are stored, {len(now)} are printed now: {(stored + now)[-1]}'
+    if len(stored) != len(now):
+        return f'{len(stored)} lines are stored, {len(now)} are printed now: {(stored + now)[-1]}'
     return ''
 
 
@@ -101,7 +106,7 @@ def differences(path, notebook):
         if cell.cell_type != 'code': continue
         old = stored[cell['id']]
         said = difference(old['outputs'], cell.get('outputs', []), ''.join(old['source']))
-        if said: found.append(f'cell {number} prints something else than is stored in the page; run `make pages`\n     {said}')
+        if said: found.append(f'cell {number} prints something else than is stored; run `make pages`\n     {said}')
     return found
 
 

@@ -24,7 +24,7 @@ LIB, NBS, README = ROOT/'lumbar_seg', ROOT/'nbs', ROOT/'README.md'
 MAX_NOTEBOOK_KB = 200
 SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version, whose outputs are stored
 REAL = 'LUMBAR_SEG_REAL'         # one that asks for this variable uses real frames, whose outputs are never stored
-# two notebooks at a time with one thread each are faster than one with two; tests need no display, network or user's data
+# two notebooks at a time with one thread each are faster than one with two; no test needs a display or a network
 TEST_ENV = {k: v for k, v in os.environ.items() if k != 'LUMBAR_SEG_ROOT'} | {
     'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'HF_HUB_OFFLINE': '1', 'PYTHONPATH': str(ROOT)}
 
@@ -76,8 +76,9 @@ def check_exports():
 
 
 def check_notebooks():
-    "Every cell has an id, and no notebook carries large outputs for ever."
-    problems = ''
+    "Every cell has an id, no notebook carries large outputs for ever, and the front page lists every page."
+    front = (NBS/'index.ipynb').read_text(encoding='utf-8')
+    problems = ''.join(f'{f.name} is not listed in index.ipynb\n' for f in NBS.glob('[0-9]*.ipynb') if f.name not in front)
     for f in notebooks():
         content = json.loads(f.read_text(encoding='utf-8'))
         if any('id' not in cell for cell in content['cells']):
@@ -95,7 +96,8 @@ def check_lint():
 
 def check_console():
     "The installed command starts and knows its subcommands."
-    done = subprocess.run([Path(sys.executable).parent/'lumbar_seg', '--help'], cwd=ROOT, capture_output=True, text=True)
+    command = [Path(sys.executable).parent/'lumbar_seg', '--help']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return '' if done.returncode == 0 and 'pseudo' in done.stdout else done.stdout + done.stderr
 
 
@@ -110,7 +112,7 @@ def is_compared(path, slow):
 
 
 def run_page(path, *options, long=False):
-    "Run a notebook in a fresh process: what is wrong, and the lines `skipped: why` and `measured: what` that it prints."
+    "Run a notebook in a fresh process: what is wrong, and what it prints for the test log."
     command = [sys.executable, ROOT/'.ci/pages.py', path, *options]
     environment = TEST_ENV | ({SLOW: '1'} if long else {})
     done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
@@ -135,7 +137,7 @@ def store_pages():
 
 
 def page_lengths(path):
-    "Lines of code in each exported cell, and in all cells, of a notebook; and how many lines are over 120 characters."
+    "Lines of code in each exported cell of a notebook, in all its cells, and how many are over 120 characters."
     content = json.loads(path.read_text(encoding='utf-8'))
     cells = [''.join(cell['source']).splitlines() for cell in content['cells'] if cell['cell_type'] == 'code']
     code = [[line for line in cell if line.strip() and not line.startswith('#|')] for cell in cells]
@@ -147,7 +149,8 @@ def cell_table():
     "Lengths of exported cells and of all lines, page by page."
     def row(name, exported, lines, wide):
         over_25, over_45 = (sum(n > limit for n in exported) for limit in (25, 45))
-        return f'{name:36}{len(exported):8}{median(exported):8g}{over_25:9}{over_45:9}{max(exported):9}{lines:8}{wide:10}'
+        middle, longest = median(exported), max(exported)
+        return f'{name:36}{len(exported):8}{middle:8g}{over_25:9}{over_45:9}{longest:9}{lines:8}{wide:10}'
     print(f"{'page':36}{'cells':>8}{'median':>8}{'over 25':>9}{'over 45':>9}{'longest':>9}{'lines':>8}{'over 120':>10}")
     found = {str(path.relative_to(NBS)): page_lengths(path) for path in notebooks()}
     for name, (exported, lines, wide) in found.items():

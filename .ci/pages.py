@@ -4,10 +4,10 @@
     pages.py NOTEBOOK --compare    and fail if a cell prints something else than is stored
     pages.py NOTEBOOK --store      and keep the outputs
 
-It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to their
-last printed digit. What changes from run to run or from machine to machine is masked: paths, dates, times, versions, hashes.
-A cell that says `#| varies: training` shows figures of a trained network, which depend a little on the machine: they may
-differ by TRAINING_TOLERANCE. Of a cell that says `#| varies: machine` only the words are compared.
+It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to the
+last digit printed. What changes from run to run or from machine to machine is masked: paths, dates, times, versions and
+hashes. A cell that says `#| varies: training` shows figures of a trained network, which depend a little on the machine:
+they may differ by TRAINING_TOLERANCE. Of a cell that says `#| varies: machine` only the words are compared.
 """
 import io
 import json

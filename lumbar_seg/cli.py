@@ -74,13 +74,13 @@ def command_function(
     module, function = COMMANDS[name].function.split('.')
     return getattr(importlib.import_module(f'lumbar_seg.{module}'), function)
 
-# %% ../nbs/61_cli.ipynb #2e863975
+# %% ../nbs/61_cli.ipynb #20e583b5
 def _value_type(annotation):
     "The type that argparse turns text into: that of `int | None` is int, that of a choice of texts is str."
     kinds = typing.get_args(annotation) or (annotation,)
     return next((kind for kind in kinds if kind in (int, float)), str)
 
-# %% ../nbs/61_cli.ipynb #6b8f888e
+# %% ../nbs/61_cli.ipynb #fc16ac88
 def _add_option(parser, name, annotation, default, text):
     "Add a parameter to the parser. `default` is `inspect.Parameter.empty` for a positional argument."
     if default is inspect.Parameter.empty:
@@ -91,7 +91,7 @@ def _add_option(parser, name, annotation, default, text):
     if annotation is bool: parser.add_argument(option, action='store_true', default=default, help=text)
     else: parser.add_argument(option, type=_value_type(annotation), default=default, help=text)
 
-# %% ../nbs/61_cli.ipynb #4a5520a9
+# %% ../nbs/61_cli.ipynb #5e51b381
 def command_parser(
     name: str, # one of `COMMANDS`
     function: Callable, # what it runs
@@ -129,8 +129,10 @@ def _add_train_settings(parser):
     from lumbar_seg.training import RECIPES, TrainConfig
     kinds, comments = typing.get_type_hints(TrainConfig), docments(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
-        values = ', '.join(f'{name}: {getattr(config, field.name)}' for name, config in RECIPES.items())
-        _add_option(parser, field.name, kinds[field.name], None, f'{comments[field.name]} ({values})')
+        values = {name: getattr(config, field.name) for name, config in RECIPES.items()}
+        if len(set(values.values())) == 1: default = f'default: {field.default}'
+        else: default = ', '.join(f'{name}: {value}' for name, value in values.items())
+        _add_option(parser, field.name, kinds[field.name], None, f'{comments[field.name]} ({default})')
 
 # %% ../nbs/61_cli.ipynb #37091f98
 def _mask_and_frame_folders(paths):
@@ -166,7 +168,7 @@ def _draw(kind, root, weights, seed, device, count):
     if kind == 'predictions': return prediction.show_predictions(root, weights, device=device, **count)
     return analysis.analyze_masks(root).show()
 
-# %% ../nbs/61_cli.ipynb #01d1d726
+# %% ../nbs/61_cli.ipynb #0de6bfc8
 def show(
     kind: str, # samples, pairs, predictions or masks (histograms)
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -209,7 +211,7 @@ def _dashed(argument):
     option, equals, value = argument.partition('=')
     return option.replace('_', '-') + equals + value if argument.startswith('--') else argument
 
-# %% ../nbs/61_cli.ipynb #fa8eb092
+# %% ../nbs/61_cli.ipynb #22346d7f
 def _run(name, arguments):
     "Run a subcommand and return its result. `SystemExit` where argparse has printed a help text or an error."
     function = command_function(name)

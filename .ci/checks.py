@@ -78,7 +78,8 @@ def check_exports():
 def check_notebooks():
     "Every cell has an id, no notebook carries large outputs for ever, and the front page lists every page."
     front = (NBS/'index.ipynb').read_text(encoding='utf-8')
-    problems = ''.join(f'{f.name} is not listed in index.ipynb\n' for f in NBS.glob('[0-9]*.ipynb') if f.name not in front)
+    unlisted = [f.name for f in NBS.glob('[0-9]*.ipynb') if f.name not in front]
+    problems = ''.join(f'{name} is not listed in index.ipynb\n' for name in unlisted)
     for f in notebooks():
         content = json.loads(f.read_text(encoding='utf-8'))
         if any('id' not in cell for cell in content['cells']):

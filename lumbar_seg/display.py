@@ -12,16 +12,16 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/05_display.ipynb #2816cada
 def as_html(
-    text: str, # may hold names of files, which may hold anything
-) -> str:
-    "The text for a notebook, shown as it is: `<b>` in a name is no markup, and no script."
+    text: str, # may hold file names, and so any characters
+) -> str: # HTML
+    "Text for a notebook, shown just as it is: `<b>` in a file name is neither markup nor a script."
     return f'<pre>{html.escape(str(text))}</pre>'
 
 # %% ../nbs/05_display.ipynb #3c2bb9a8
 def progress(
-    items, # anything to iterate over
+    items, # anything to iterate over, or None for a bar that is moved by hand
     label: str, # what is being done
-    **kwargs, # further arguments of `tqdm`
-):
-    "A progress bar that looks the same in a notebook and a terminal."
+    **kwargs, # further arguments of `tqdm`, such as `leave=False` to remove the bar when it is full
+) -> tqdm: # iterate over it in place of `items`
+    "A progress bar for a notebook or a terminal."
     return tqdm(items, desc=label, **({'unit': 'frame', 'dynamic_ncols': True} | kwargs))

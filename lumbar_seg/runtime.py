@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'NO_MEMORY', 'seed_everything', 'pick_device', 'cores', 'half_precision', 'is_out_of_memory',
-           'BatchParts']
+           'part_bounds', 'BatchParts']
 
 # %% ../nbs/06_runtime.ipynb #02885441
 import os
@@ -22,27 +22,33 @@ def seed_everything(
 ):
     "Seed Python, NumPy and PyTorch."
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)          # NumPy takes 32 bits
     torch.manual_seed(seed)
 
 # %% ../nbs/06_runtime.ipynb #bc105698
+def _best_device():
+    if torch.cuda.is_available(): return 'cuda'
+    return 'mps' if torch.backends.mps.is_available() else 'cpu'
+
 def pick_device(
     name: str = 'auto', # `auto`, `cpu`, `cuda`, `cuda:1` or `mps`
 ) -> torch.device:
-    "The device to compute on: with `auto` an NVIDIA GPU, else an Apple GPU, else the CPU. `DataError` if it is not there."
-    has_mps = torch.backends.mps.is_available()
-    if name == 'auto': name = 'cuda' if torch.cuda.is_available() else 'mps' if has_mps else 'cpu'
-    try: device = torch.device(name)
-    except RuntimeError as e: raise DataError(f"'{name}' is not a device. Use auto, cpu, cuda or mps.") from e
-    if device.type not in ('cpu', 'cuda', 'mps'): raise DataError(f"'{name}' is not a device. Use auto, cpu, cuda or mps.")
-    missing = {'cuda': not torch.cuda.is_available(), 'mps': not has_mps}.get(device.type, False)
-    if missing: raise DataError(f'This machine has no {device.type} device that PyTorch can use. Use --device cpu or auto.')
-    return device
+    "The device to compute on: with `auto` an NVIDIA GPU, an Apple GPU or the CPU. `DataError` if it is missing."
+    wrong = f"'{name}' is not a device. Use auto, cpu, cuda or mps."
+    try: device = torch.device(_best_device() if name == 'auto' else name)
+    except RuntimeError as e: raise DataError(wrong) from e
+    if device.type == 'cpu': return device
+    if device.type == 'cuda': is_there = torch.cuda.is_available()
+    elif device.type == 'mps': is_there = torch.backends.mps.is_available()
+    else: raise DataError(wrong)
+    if is_there: return device
+    raise DataError(f'This machine has no {device.type} device that PyTorch can use. Use --device cpu or auto.')
 
 # %% ../nbs/06_runtime.ipynb #e2c08d8a
 def cores() -> int:
     "How many processor cores this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'): return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 # %% ../nbs/06_runtime.ipynb #26675f85
 PRECISIONS = {'auto': None, 'full': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -51,7 +57,7 @@ def half_precision(
     precision: str, # one of `PRECISIONS`
     device: torch.device, # where the network is
 ) -> torch.dtype | None: # None for full precision
-    "What the forward pass is computed in."
+    "The 16-bit type for the forward pass."
     if precision != 'auto' or device.type != 'cuda': return PRECISIONS[precision]
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
@@ -59,38 +65,59 @@ def half_precision(
 NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'bad_alloc')
 
 def is_out_of_memory(
-    error: Exception, # that something raised
+    error: Exception, # anything that was raised
 ) -> bool:
-    "Did PyTorch find no memory, on a GPU (CUDA, MPS) or on the CPU (Linux, Windows)? Only its CUDA error has a type of its own."
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
+    "Did Python or PyTorch run out of memory, on a GPU (CUDA, MPS) or on the CPU (Linux, Windows)?"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)): return True
+    return any(words in str(error) for words in NO_MEMORY)
+
+# %% ../nbs/06_runtime.ipynb #563317b0
+def part_bounds(
+    frames: int, # in the batch
+    parts: int, # at most `frames`
+) -> list[tuple[int, int]]: # start and end of each part
+    "Where to divide a batch into so many parts."
+    edges = [k*frames//parts for k in range(parts + 1)]
+    return list(zip(edges[:-1], edges[1:]))
 
 # %% ../nbs/06_runtime.ipynb #57067d9a
 class BatchParts:
-    "In how many parts a batch goes through a network: in one, until the memory does not hold it. Threads may share it."
+    "In how many parts a batch goes through a network: in one, until memory is too small for it. Threads may share it."
     def __init__(self,
-        n: int = 1, # to begin with
-    ): self.n, self.lock = n, threading.Lock()
+        n: int = 1, # parts to begin with
+    ):
+        self.n = n
+        self.lock = threading.Lock()
 
     def run(self,
-        function, # of a part of each of `batches`
-        *batches, # tensors or arrays of one length
-        begin=lambda: None, # called before each try
-    ) -> list: # what `function` gives for each part
-        "Call `function` part by part, in twice as many parts where it finds no memory. `DataError` if not even one frame fits."
+        function, # takes a part of each of `batches`
+        *batches, # tensors or arrays of the same length
+        begin=None, # called before each try, such as `optimizer.zero_grad`
+    ) -> list: # the result of `function` for each part
+        "Call `function` part by part, in twice as many if memory runs out. `DataError` if not even one frame fits."
         frames = len(batches[0])
         while True:
-            begin()
-            tried = min(self.n, frames)
-            bounds = [(k*frames//tried, (k + 1)*frames//tried) for k in range(tried)]
-            try: return [function(*(b[start:end] for b in batches)) for start, end in bounds]
-            except (RuntimeError, MemoryError) as e:
-                if not isinstance(e, MemoryError) and not is_out_of_memory(e): raise
-            self._more(tried, frames)         # here the error and all that it held in memory is gone
+            if begin: begin()
+            parts = min(self.n, frames)
+            try: return self._run_parts(function, batches, part_bounds(frames, parts))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error): raise
+            self._use_more(parts, frames)         # after `except`: now the error, and all it held in memory, is gone
 
-    def _more(self, tried, frames):
-        if tried == frames: raise DataError('There is not enough memory for one frame. Close other programs, or take a smaller img_size or network.')
+    def _run_parts(self, function, batches, bounds):
+        results = []
+        for start, end in bounds:
+            part = [batch[start:end] for batch in batches]
+            results.append(function(*part))
+        return results
+
+    def _use_more(self, parts, frames):
+        if parts == frames:
+            raise DataError('There is not enough memory for one frame. Close other programs, or use a smaller img_size '
+                            'or network.')
         with self.lock:
             if torch.cuda.is_available(): torch.cuda.empty_cache()
-            if self.n > tried: return         # another thread has found out before
-            self.n = min(2*tried, frames)
-            print(f'note: the memory does not hold {-(-frames//tried)} frames at a time; going on with {-(-frames//self.n)}.', flush=True)
+            if self.n > parts: return             # another thread was faster
+            self.n = min(2*parts, frames)
+            before, now = -(-frames//parts), -(-frames//self.n)         # the largest part, rounded up
+            print(f'note: the memory does not hold {before} frames at a time; going on with {now}.', flush=True)

@@ -3,6 +3,7 @@
 # make test-slow   the long tests: every case against every command, fifty kills a command
 # make lab    install, and open JupyterLab at the first notebook
 # make export write package and README from the notebooks
+# make pages  run every page and keep its outputs; SLOW=1 for the long versions
 # make bench  install, and run the benchmarks; their pages keep the tables
 # CPU=1       take PyTorch's CPU build (about 1 GB in place of 6)
 
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-slow lab export bench
+.PHONY: demo test test-slow lab export pages bench
 
 demo: $(VENV)/.installed
 	$(BIN)/lumbar_seg demo
@@ -27,6 +28,9 @@ lab: $(VENV)/.installed
 
 export: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py --fix
+
+pages: $(VENV)/.installed
+	SLOW=$(SLOW) $(BIN)/python .ci/checks.py --pages
 
 bench: $(VENV)/.installed
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 nbs/benchmarks/*.ipynb

@@ -1,7 +1,13 @@
-"""All tests of the project: `make test` runs this. `--fix` writes what `make export` writes: package, README, clean notebooks.
-`--slow` runs the long version of those notebooks that have one: `make test-slow`.
+"""All tests of the project: `make test` runs this.
+
+    checks.py            every check and every page; a page fails, too, if it prints something else than is stored in it
+    checks.py --slow     the long version of those notebooks that have one: `make test-slow`
+    checks.py --fix      write package, README and clean notebooks from the notebooks: `make export`
+    checks.py --pages    run every page and keep its outputs: `make pages`
+    checks.py --cells    a table of cell and line lengths
 
 Prints a line for each test and closes with `N passed, N failed, N skipped`. Fails if a test fails or none ran.
+`nbdev_test` runs the same notebooks, without the comparison of outputs and without the other checks.
 """
 import json
 import os
@@ -11,12 +17,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 LIB, NBS, README = ROOT/'lumbar_seg', ROOT/'nbs', ROOT/'README.md'
 MAX_NOTEBOOK_KB = 200
-SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version
-# two notebooks at a time with one thread each are faster than one with two; tests need no display, no network and nobody's data
+SLOW = 'LUMBAR_SEG_SLOW'         # a notebook that asks for this variable has a long version, whose outputs are stored
+REAL = 'LUMBAR_SEG_REAL'         # one that asks for this variable uses real frames, whose outputs are never stored
+# two notebooks at a time with one thread each are faster than one with two; no test needs a display or a network
 TEST_ENV = {k: v for k, v in os.environ.items() if k != 'LUMBAR_SEG_ROOT'} | {
     'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'HF_HUB_OFFLINE': '1', 'PYTHONPATH': str(ROOT)}
 
@@ -68,12 +76,16 @@ def check_exports():
 
 
 def check_notebooks():
-    "Every cell has an id, and no notebook carries large outputs for ever."
-    problems = ''
+    "Every cell has an id, no notebook carries large outputs for ever, and the front page lists every page."
+    front = (NBS/'index.ipynb').read_text(encoding='utf-8')
+    unlisted = [f.name for f in NBS.glob('[0-9]*.ipynb') if f.name not in front]
+    problems = ''.join(f'{name} is not listed in index.ipynb\n' for name in unlisted)
     for f in notebooks():
         content = json.loads(f.read_text(encoding='utf-8'))
-        if any('id' not in c for c in content['cells']): problems += f'{f.name} has cells without an id: run `make export`\n'
-        if f.stat().st_size > MAX_NOTEBOOK_KB*1000: problems += f'{f.name} is {f.stat().st_size//1000} kB, over {MAX_NOTEBOOK_KB}\n'
+        if any('id' not in cell for cell in content['cells']):
+            problems += f'{f.name} has cells without an id: run `make export`\n'
+        if f.stat().st_size > MAX_NOTEBOOK_KB*1000:
+            problems += f'{f.name} is {f.stat().st_size//1000} kB, over {MAX_NOTEBOOK_KB}\n'
     return problems
 
 
@@ -85,16 +97,67 @@ def check_lint():
 
 def check_console():
     "The installed command starts and knows its subcommands."
-    done = subprocess.run([Path(sys.executable).parent/'lumbar_seg', '--help'], cwd=ROOT, capture_output=True, text=True)
+    command = [Path(sys.executable).parent/'lumbar_seg', '--help']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return '' if done.returncode == 0 and 'pseudo' in done.stdout else done.stdout + done.stderr
 
 
-def run_notebook(path):
-    "nbdev's own test of one notebook in a fresh process. A cell that skips prints a line `skipped: why`; one that counts, `measured: what`."
-    call = ('import sys; from pathlib import Path; from nbdev.test import test_nb; from nbdev.config import get_config; c = get_config(); '
-            'sys.exit(not test_nb(Path(sys.argv[1]), skip_flags=c.tst_flags.split(), basepath=c.config_path)[0])')
-    done = subprocess.run([sys.executable, '-c', call, str(path)], cwd=path.parent, env=TEST_ENV, capture_output=True, text=True)
-    return (done.stdout + done.stderr if done.returncode else ''), re.findall(r'^(?:skipped|measured): .*', done.stdout, flags=re.M)
+def has_long_version(path): return SLOW in path.read_text(encoding='utf-8')
+
+
+def is_compared(path, slow):
+    "Are the stored outputs those of the run about to be made? Long tests and benchmarks print what a machine measured."
+    uses_real_frames = REAL in path.read_text(encoding='utf-8') and REAL in TEST_ENV
+    if path.parent.name == 'benchmarks' or uses_real_frames: return False
+    return not has_long_version(path) or (slow and path.parent.name == 'tutorials')
+
+
+def run_page(path, *options, long=False):
+    "Run a notebook in a fresh process: what is wrong, and what it prints for the test log."
+    command = [sys.executable, ROOT/'.ci/pages.py', path, *options]
+    environment = TEST_ENV | ({SLOW: '1'} if long else {})
+    done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
+    return (done.stdout + done.stderr if done.returncode else ''), done.stdout.splitlines()
+
+
+def store_pages():
+    "Run every page and keep its outputs: the tutorial in its long version, long tests only with SLOW=1."
+    TEST_ENV.pop(REAL, None)
+    slow = bool(os.environ.get('SLOW'))
+    chosen = [path for path in notebooks() if path.parent.name != 'benchmarks'
+              and (slow or path.parent.name == 'tutorials' or not has_long_version(path))]
+
+    def stored(path): return run_page(path, '--store', long=has_long_version(path))
+    failed = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for path, (problem, _) in zip(chosen, pool.map(stored, chosen), strict=True):
+            print(f"{'FAIL' if problem else 'ok  '} {path.relative_to(ROOT)}", flush=True)
+            if problem: print(problem.rstrip(), flush=True)
+            failed += bool(problem)
+    return bool(failed)
+
+
+def page_lengths(path):
+    "Lines of code in each exported cell of a notebook, in all its cells, and how many are over 120 characters."
+    content = json.loads(path.read_text(encoding='utf-8'))
+    cells = [''.join(cell['source']).splitlines() for cell in content['cells'] if cell['cell_type'] == 'code']
+    code = [[line for line in cell if line.strip() and not line.startswith('#|')] for cell in cells]
+    exported = [len(lines) for cell, lines in zip(cells, code) if cell and cell[0].startswith('#| export')]
+    return exported, sum(map(len, code)), sum(len(line) > 120 for lines in code for line in lines)
+
+
+def cell_table():
+    "Lengths of exported cells and of all lines, page by page."
+    def row(name, exported, lines, wide):
+        over_25, over_45 = (sum(n > limit for n in exported) for limit in (25, 45))
+        middle, longest = median(exported), max(exported)
+        return f'{name:36}{len(exported):8}{middle:8g}{over_25:9}{over_45:9}{longest:9}{lines:8}{wide:10}'
+    print(f"{'page':36}{'cells':>8}{'median':>8}{'over 25':>9}{'over 45':>9}{'longest':>9}{'lines':>8}{'over 120':>10}")
+    found = {str(path.relative_to(NBS)): page_lengths(path) for path in notebooks()}
+    for name, (exported, lines, wide) in found.items():
+        if exported: print(row(name, exported, lines, wide))
+    exported = [n for lengths, _, _ in found.values() for n in lengths]
+    print(row('all, with tests and benchmarks', exported, *(sum(row[k] for row in found.values()) for k in (1, 2))))
 
 
 def main(slow):
@@ -102,12 +165,14 @@ def main(slow):
 
     def report(name, seconds, problem, said=()):
         nonlocal passed, failed, skipped
-        passed, failed, skipped = passed + (not problem), failed + bool(problem), skipped + sum(s.startswith('skipped') for s in said)
+        passed += not problem
+        failed += bool(problem)
+        skipped += sum(line.startswith('skipped') for line in said)
         print(f"{'FAIL' if problem else 'ok  '} {seconds:6.1f} s  {name}", *(f'\n     {s}' for s in said), flush=True)
         if problem: print(problem.rstrip(), flush=True)
 
-    chosen = [f for f in notebooks() if not slow or SLOW in f.read_text(encoding='utf-8')]
-    if slow: TEST_ENV[SLOW] = '1'
+    chosen = [path for path in notebooks() if not slow or has_long_version(path)]
+    chosen.sort(key=lambda path: path.parent == NBS)          # tests and benchmarks take longest, so they start first
     for check in () if slow else (check_exports, check_notebooks, check_lint, check_console):
         start = time.time()
         problem = check()
@@ -115,10 +180,11 @@ def main(slow):
 
     def timed(path):
         start = time.time()
-        return (path, *run_notebook(path), time.time() - start)
+        options = ['--compare'] if is_compared(path, slow) else []
+        return (path, *run_page(path, *options, long=slow), time.time() - start)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for path, problem, said, seconds in pool.map(timed, chosen):
-            report(path.relative_to(ROOT), seconds, problem, said)
+            report(path.relative_to(ROOT), seconds, problem, [line for line in said if not problem])
     if not chosen: report('notebooks', 0, f'there is none in {NBS}')
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
     return bool(failed)
@@ -126,4 +192,6 @@ def main(slow):
 
 if __name__ == '__main__':
     if '--fix' in sys.argv: sys.exit(export())
+    if '--pages' in sys.argv: sys.exit(store_pages())
+    if '--cells' in sys.argv: sys.exit(cell_table())
     sys.exit(main('--slow' in sys.argv))

@@ -1,0 +1,135 @@
+"""Run one notebook, and compare what its cells print with the outputs stored in it.
+
+    pages.py NOTEBOOK              run it
+    pages.py NOTEBOOK --compare    and fail if a cell prints something else than is stored
+    pages.py NOTEBOOK --store      and keep the outputs
+
+It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to the
+last digit printed. What changes from run to run or from machine to machine is masked: paths, dates, times, versions and
+hashes. A cell that says `#| varies: training` shows figures of a trained network, which depend a little on the machine:
+they may differ by TRAINING_TOLERANCE. Of a cell that says `#| varies: machine` only the words are compared.
+"""
+import io
+import json
+import os
+import re
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+
+TRAINING_TOLERANCE = .1          # of scores and losses
+MASKS = [                        # what is replaced before two texts are compared; the order matters
+    (r'\x1b\[[0-9;]*m', ''),
+    (r'(?<![\w.])(?:/|[A-Z]:\\)[\w.~+-]+(?:[/\\][^\s\'",:;()<>]*)?', '<path>'),
+    (r'\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?|\b\d{8}-\d{6}(?:-\d+)?\b', '<date>'),
+    (r'\b0x[0-9a-f]+\b', '<address>'),
+    (r'\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}(?:-changed)?\b', '<hash>'),
+    (r'\b\d+\.\d+\.\d+(?:[.+]\w+)*\b', '<version>'),
+    (r'\b\d+(?:[.,]\d+)*\s*(?:s|ms|min|seconds|MB|GB|frames/s)\b', '<time>'),
+    (r'[-─]{3,}', '---'),
+    (r'[ \t]+', ' '),
+]
+NUMBER = re.compile(r'(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?')
+SAYINGS = ('skipped:', 'measured:')          # lines for the test log, which depend on what the machine has
+
+
+def run(path):
+    "The notebook with the outputs its cells give now, and the error of a cell that failed, or None."
+    from execnb.shell import CaptureShell
+    from nbdev.config import get_config
+    from nbdev.process import NBProcessor
+    settings = get_config()
+    skip_flags = set(settings.tst_flags.split())
+    os.environ['IN_TEST'] = '1'
+    sys.path.insert(0, str(settings.config_path))
+    notebook = NBProcessor(path, process=True).nb
+
+    def is_skipped(cell):
+        directives = getattr(cell, 'directives_', None) or {}
+        no_eval = directives.get('eval:', [''])[0].lower() == 'false'
+        return cell.cell_type != 'code' or no_eval or bool(skip_flags & directives.keys())
+    shell = CaptureShell(path)
+    os.chdir(path.parent)
+    try: shell.run_all(notebook, exc_stop=True, preproc=is_skipped)
+    except BaseException as error:
+        said = io.StringIO()
+        with redirect_stderr(said): print(shell.prettytb(fname=path), file=sys.stderr)
+        return notebook, said.getvalue() or repr(error)
+    return notebook, None
+
+
+def printed(outputs):
+    "What a cell prints and shows, as lines of text; pictures are left out."
+    text = ''
+    for output in outputs:
+        if output['output_type'] == 'stream' and output['name'] == 'stdout': text += ''.join(output['text'])
+        elif 'data' in output: text += ''.join(output['data'].get('text/plain', '')) + '\n'
+    for pattern, mask in MASKS: text = re.sub(pattern, mask, text)
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(SAYINGS)]
+
+
+def close(stored, now, training):
+    "Are two printed numbers the same, but for rounding, or for the tolerance of training?"
+    if stored == now: return True
+    if '.' not in stored + now: return training           # counts that follow from a training may differ
+    digits = min(len(number.partition('.')[2]) for number in (stored, now) if '.' in number)
+    tolerance = TRAINING_TOLERANCE*max(1, abs(float(stored))) if training else 1.5*10**-digits
+    return abs(float(stored) - float(now)) <= tolerance
+
+
+def same_line(stored, now, varies):
+    "Do two lines say the same?"
+    if NUMBER.sub('<n>', stored) != NUMBER.sub('<n>', now): return False
+    if varies == 'machine': return True
+    pairs = zip(NUMBER.findall(stored), NUMBER.findall(now), strict=True)
+    return all(close(a, b, varies == 'training') for a, b in pairs)
+
+
+def difference(stored, now, source):
+    "The first line that differs between two outputs of a cell, in words; empty if none does."
+    match = re.search(r'^#\| varies: (\w+)', source, flags=re.M)
+    varies = match[1] if match else ''
+    stored, now = printed(stored), printed(now)
+    for a, b in zip(stored, now):
+        if not same_line(a, b, varies): return f'stored: {a}\n     now:    {b}'
+    if len(stored) != len(now):
+        return f'{len(stored)} lines are stored, {len(now)} are printed now: {(stored + now)[-1]}'
+    return ''
+
+
+def differences(path, notebook):
+    "A line for each cell whose output is not the stored one."
+    stored = {cell['id']: cell for cell in json.loads(path.read_text(encoding='utf-8'))['cells']}
+    found = []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != 'code': continue
+        old = stored[cell['id']]
+        said = difference(old['outputs'], cell.get('outputs', []), ''.join(old['source']))
+        if said: found.append(f'cell {number} prints something else than is stored; run `make pages`\n     {said}')
+    return found
+
+
+def store(path, notebook):
+    "Keep the outputs in the notebook, without warnings and progress bars."
+    content = json.loads(path.read_text(encoding='utf-8'))
+    new = {cell['id']: cell.get('outputs', []) for cell in notebook.cells if cell.cell_type == 'code'}
+    for cell in content['cells']:
+        if cell['cell_type'] != 'code': continue
+        kept = [output for output in new[cell['id']] if output.get('name') != 'stderr']
+        cell['outputs'] = json.loads(json.dumps(kept))
+        cell['execution_count'] = None
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    page = Path(sys.argv[1]).resolve()
+    notebook, error = run(page)
+    for cell in notebook.cells:
+        for output in cell.get('outputs', []) if cell.cell_type == 'code' else []:
+            if output['output_type'] == 'stream':
+                for line in ''.join(output['text']).splitlines():
+                    if line.startswith(SAYINGS): print(line)
+    if error: sys.exit(error)
+    if '--store' in sys.argv: store(page, notebook)
+    elif '--compare' in sys.argv: sys.exit('\n'.join(differences(page, notebook)))

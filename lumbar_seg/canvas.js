@@ -1,113 +1,168 @@
-// Shows a frame with its masks, and tells Python what keys and strokes come in. It decides nothing: masks, undo and files are Python's.
-const KEYS = {                       // key -> command; with Ctrl: "Ctrl+z"
-  ArrowRight: 'next', ArrowLeft: 'previous', Home: 'first', End: 'last', k: 'keep', r: 'reject', f: 'fix', u: 'take back', e: 'draw',
-  z: 'zoom', ' ': 'masks', c: 'contour', p: 'panels', t: 'thumbnails', b: 'brush', x: 'eraser', l: 'line', s: 'save', Escape: 'leave',
-  Enter: 'end line', '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
+// Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
+// nbs/51_canvas.ipynb and nbs/52_browser.ipynb.
+
+const KEYS = {                       // key -> command; with Ctrl or Cmd: "Ctrl+z"
+  ArrowRight: 'next', ArrowLeft: 'previous', Home: 'first', End: 'last', t: 'thumbnails',
+  k: 'keep', r: 'reject', f: 'fix', u: 'take back',
+  ' ': 'masks', c: 'contour', p: 'panels', z: 'zoom',
+  e: 'draw', Escape: 'leave', s: 'save', b: 'brush', x: 'eraser', l: 'line', Enter: 'end line',
+  '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
 };
-const css = color => `rgb(${color.join(',')})`;
+const TOGGLES = {masks: 'visible', contour: 'contour', panels: 'panels', zoom: 'zoomed'};       // command -> trait
+const DECISIONS = ['keep', 'reject', 'fix'];
+
+// ---- pictures
 
 async function bitmap(bytes) { return createImageBitmap(new Blob([bytes])); }
 
-function offscreen(source, change) {          // a canvas with the pixels of `source`, passed through `change`
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [source.width, source.height];
-  const context = canvas.getContext('2d', {willReadFrequently: true});
+function changed(source, change) {          // a copy of `source` with its pixels passed through `change`
+  const copy = document.createElement('canvas');
+  copy.width = source.width;
+  copy.height = source.height;
+  const context = copy.getContext('2d', {willReadFrequently: true});
   context.drawImage(source, 0, 0);
-  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  change(pixels.data, canvas.width, canvas.height);
+  const pixels = context.getImageData(0, 0, copy.width, copy.height);
+  change(pixels.data, copy.width, copy.height);
   context.putImageData(pixels, 0, 0);
-  return canvas;
+  return copy;
 }
 
-function tinted(mask, color, contour) {      // the mask in its color, or its rim alone
-  return offscreen(mask, (data, width, height) => {
-    const words = new Uint32Array(data.buffer), inside = new Uint8Array(width * height);      // a word is a pixel: alpha, blue, green, red
-    const [red, green, blue] = color, ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+function tinted(mask, color, contour) {     // the mask in its color: filled, or its contour alone
+  return changed(mask, (data, width, height) => {
+    const words = new Uint32Array(data.buffer);                     // one word a pixel: alpha, blue, green, red
+    const [red, green, blue] = color;
+    const ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+    const inside = new Uint8Array(width * height);
     for (let i = 0; i < inside.length; i++) inside[i] = (words[i] & 255) > 127;
     for (let i = 0; i < inside.length; i++) {
       let on = inside[i];
       if (on && contour) {
         const x = i % width;
-        on = !(x > 0 && inside[i - 1] && x < width - 1 && inside[i + 1] && inside[i - width] && inside[i + width]);
+        const left = x > 0 && inside[i - 1], right = x < width - 1 && inside[i + 1];
+        const surrounded = left && right && inside[i - width] && inside[i + width];
+        on = !surrounded;
       }
       words[i] = on ? ink : 0;
     }
   });
 }
 
-function toned(frame, contrast, gamma) {      // gray values about the middle, then to the power of 1 / gamma
+function toned(frame, contrast, gamma) {    // contrast about middle gray, then gamma
   if (contrast === 1 && gamma === 1) return frame;
-  const table = Uint8ClampedArray.from({length: 256}, (_, v) => 255 * Math.max(0, Math.min(1, (v / 255 - .5) * contrast + .5)) ** (1 / gamma));
-  return offscreen(frame, data => { for (let i = 0; i < data.length; i++) if (i % 4 < 3) data[i] = table[data[i]]; });
+  const table = new Uint8ClampedArray(256);
+  for (let value = 0; value < 256; value++) {
+    const stretched = (value / 255 - .5) * contrast + .5;
+    table[value] = 255 * Math.max(0, Math.min(1, stretched)) ** (1 / gamma);
+  }
+  return changed(frame, data => {
+    for (let i = 0; i < data.length; i++) if (i % 4 < 3) data[i] = table[data[i]];       // every fourth value is alpha
+  });
 }
 
+// ---- the widget
+
 function render({model, el}) {
-  const root = document.createElement('div'), canvas = document.createElement('canvas'), context = canvas.getContext('2d');
-  root.className = 'lumbar-canvas'; root.tabIndex = 0;
-  root.dataset.lmSuppressShortcuts = 'true';           // Jupyter's own keys, such as C for copying a cell, do not reach in here
+  const root = document.createElement('div');
+  root.className = 'lumbar-canvas';
+  root.tabIndex = 0;
+  root.dataset.lmSuppressShortcuts = 'true';           // no keys of Jupyter's in here, such as C for copying a cell
   root.setAttribute('role', 'application');
-  root.setAttribute('aria-label', 'Frame and masks. Arrows step, k keeps, r rejects, e draws.');
+  root.setAttribute('aria-label', 'Frame and masks. Arrows step, K keeps, R rejects, E draws.');
+  const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = model.get('size');
-  root.append(canvas); el.append(root);
-  let frame = null, shown = null, layers = [], view = {x: 0, y: 0, scale: 1}, stroke = [], dragging = null, current = 0;
+  const context = canvas.getContext('2d');
+  root.append(canvas);
+  el.append(root);
 
-  const panels = () => model.get('panels') && !model.get('tool') && layers.length > 1 ? layers.length : 1;
+  let frame = null, shown = null;            // the frame as it came, and with contrast and gamma applied
+  let layers = [];                           // masks: name, color, mask, picture
+  let view = {x: 0, y: 0, scale: 1};         // frame pixel in the top left corner, screen pixels per frame pixel
+  let stroke = [];                           // points of the stroke being drawn, in frame pixels
+  let dragging = null;                       // where dragging began
+  let current = 0;                           // number of the latest picture
 
-  function fit() {                            // the whole frame, or the box of the bone
+  // -- show
+
+  function countPanels() { return model.get('panels') && !model.get('tool') && layers.length > 1 ? layers.length : 1; }
+
+  function fit() {                            // the whole frame, or the box around the bone
     if (!frame) return;
-    const box = model.get('zoomed') && model.get('picture').box || [0, 0, frame.width, frame.height];
-    const width = canvas.width / panels(), scale = Math.min(width / (box[2] - box[0]), canvas.height / (box[3] - box[1]));
-    view = {scale, x: (box[0] + box[2]) / 2 - width / 2 / scale, y: (box[1] + box[3]) / 2 - canvas.height / 2 / scale};
+    const bone = model.get('zoomed') && model.get('picture').box;
+    const [left, top, right, bottom] = bone || [0, 0, frame.width, frame.height];
+    const width = canvas.width / countPanels();
+    const scale = Math.min(width / (right - left), canvas.height / (bottom - top));
+    view = {scale, x: (left + right) / 2 - width / 2 / scale, y: (top + bottom) / 2 - canvas.height / 2 / scale};
   }
 
+  function toFrame(left = 0) {                // from now on, draw in pixels of the frame
+    context.setTransform(view.scale, 0, 0, view.scale, left - view.x * view.scale, -view.y * view.scale);
+  }
+
+  function toScreen() { context.setTransform(1, 0, 0, 1, 0, 0); }
+
   function draw() {
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = '#000'; context.fillRect(0, 0, canvas.width, canvas.height);
+    toScreen();
+    context.fillStyle = '#000';
+    context.fillRect(0, 0, canvas.width, canvas.height);
     if (!shown) return;
-    const n = panels(), width = canvas.width / n;
-    for (let panel = 0; panel < n; panel++) {
-      context.save();
-      context.beginPath(); context.rect(panel * width, 0, width - (n > 1 ? 2 : 0), canvas.height); context.clip();
-      context.setTransform(view.scale, 0, 0, view.scale, panel * width - view.x * view.scale, -view.y * view.scale);
-      context.imageSmoothingEnabled = view.scale < 3;
-      context.drawImage(shown, 0, 0);
-      const mine = n > 1 ? [layers[panel]] : layers;
-      if (model.get('visible')) for (const layer of mine) {
-        context.globalAlpha = model.get('contour') ? 1 : model.get('opacity');
-        context.drawImage(layer.picture, 0, 0);
-      }
-      context.globalAlpha = 1;
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.font = '12px sans-serif';
-      mine.forEach((layer, k) => { context.fillStyle = css(layer.color); context.fillText(layer.name, panel * width + 6, 16 + 15 * k); });
-      context.restore();
-    }
+    const count = countPanels(), width = canvas.width / count;
+    if (count === 1) drawPanel(layers, 0, width);
+    else layers.forEach((layer, panel) => drawPanel([layer], panel * width, width - 2));
     preview();
   }
 
-  function preview() {                        // the stroke under the pointer; Python makes the mask of it
+  function drawPanel(ownLayers, left, width) {
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, width, canvas.height);
+    context.clip();
+    toFrame(left);
+    context.imageSmoothingEnabled = view.scale < 3;
+    context.drawImage(shown, 0, 0);
+    context.globalAlpha = model.get('contour') ? 1 : model.get('opacity');
+    if (model.get('visible')) for (const layer of ownLayers) context.drawImage(layer.picture, 0, 0);
+    context.globalAlpha = 1;
+    toScreen();
+    context.font = '12px sans-serif';
+    ownLayers.forEach((layer, row) => {
+      context.fillStyle = `rgb(${layer.color.join(',')})`;
+      context.fillText(layer.name, left + 6, 16 + 15 * row);
+    });
+    context.restore();
+  }
+
+  function preview() {                        // the stroke under the pointer; Python turns it into a mask
     if (!stroke.length) return;
     context.save();
-    context.setTransform(view.scale, 0, 0, view.scale, -view.x * view.scale, -view.y * view.scale);
+    toFrame();
     context.strokeStyle = model.get('tool') === 'eraser' ? 'rgba(120,120,120,.8)' : 'rgba(240,228,66,.7)';
-    context.lineWidth = model.get('thickness'); context.lineCap = context.lineJoin = 'round';
+    context.lineWidth = model.get('thickness');
+    context.lineCap = context.lineJoin = 'round';
     context.beginPath();
-    stroke.forEach(([x, y], k) => k ? context.lineTo(x + .5, y + .5) : context.moveTo(x + .5, y + .5));
-    if (stroke.length === 1) context.lineTo(stroke[0][0] + .51, stroke[0][1] + .5);
+    const [first, ...rest] = stroke;
+    context.moveTo(first[0] + .5, first[1] + .5);
+    for (const [x, y] of rest) context.lineTo(x + .5, y + .5);
+    if (!rest.length) context.lineTo(first[0] + .51, first[1] + .5);
     context.stroke();
     context.restore();
   }
 
-  async function load() {                     // an old picture that is still being decoded must not replace a newer one
-    const picture = model.get('picture'), mine = ++current;
+  function tone() { shown = toned(frame, model.get('contrast'), model.get('gamma')); }
+
+  async function load() {
+    const picture = model.get('picture');
+    current += 1;
+    const mine = current;
     if (!picture.frame) return;
-    const [newFrame, ...masks] = await Promise.all([picture.frame, ...picture.layers.map(l => l.png)].map(bitmap));
-    if (mine !== current) return;
-    const fresh = root.dataset.frame !== picture.name || !frame || frame.width !== newFrame.width;
+    const encoded = [picture.frame, ...picture.layers.map(layer => layer.png)];
+    const [newFrame, ...masks] = await Promise.all(encoded.map(bitmap));
+    if (mine !== current) return;             // a newer picture came while this one was being decoded
+    const isNew = root.dataset.frame !== picture.name || !frame || frame.width !== newFrame.width;
     frame = newFrame;
-    layers = picture.layers.map((l, k) => ({...l, mask: masks[k], picture: tinted(masks[k], l.color, model.get('contour'))}));
-    shown = toned(frame, model.get('contrast'), model.get('gamma'));
-    if (fresh) { stroke = []; fit(); }
+    layers = picture.layers.map((layer, k) => (
+      {...layer, mask: masks[k], picture: tinted(masks[k], layer.color, model.get('contour'))}));
+    tone();
+    if (isNew) { stroke = []; fit(); }
     if (model.get('tool') !== 'line') stroke = [];
     draw();
     root.dataset.frame = picture.name;
@@ -115,67 +170,109 @@ function render({model, el}) {
     model.send({shown: picture.version});
   }
 
-  function command(name) { model.send({command: name}); }
-  function toggle(trait) { model.set(trait, !model.get(trait)); model.save_changes(); }
-  function finish() { if (stroke.length) model.send({stroke, tool: model.get('tool')}); }
+  // -- keys
+
+  function toggle(trait) {
+    model.set(trait, !model.get(trait));
+    model.save_changes();
+  }
+
+  function sendStroke() { if (stroke.length) model.send({stroke, tool: model.get('tool')}); }
+
+  function endLine() {
+    sendStroke();
+    stroke = [];
+    draw();
+  }
 
   root.addEventListener('keydown', event => {
     const name = KEYS[(event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + event.key];
     if (!name || event.altKey) return;
-    event.preventDefault(); event.stopPropagation();
-    if (name === 'masks') toggle('visible');
-    else if (name === 'contour') toggle('contour');
-    else if (name === 'panels') toggle('panels');
-    else if (name === 'zoom') toggle('zoomed');
-    else if (name === 'end line') { finish(); stroke = []; draw(); }
-    else if (name === 'undo' && model.get('tool') === 'line' && stroke.length) { stroke.pop(); draw(); }
-    else if (!(event.repeat && ['keep', 'reject', 'fix'].includes(name))) command(name);
+    event.preventDefault();
+    event.stopPropagation();
+    const isPointUndone = name === 'undo' && model.get('tool') === 'line' && stroke.length;
+    if (name in TOGGLES) toggle(TOGGLES[name]);
+    else if (name === 'end line') endLine();
+    else if (isPointUndone) { stroke.pop(); draw(); }
+    else if (event.repeat && DECISIONS.includes(name)) return;            // a key held down decides once
+    else model.send({command: name});
   });
 
-  const at = event => {
+  // -- mouse and pen
+
+  function position(event) {                  // of the pointer, in pixels of the frame
     const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) * canvas.width / box.width / view.scale + view.x,
-            (event.clientY - box.top) * canvas.height / box.height / view.scale + view.y];
-  };
-  const pixel = event => at(event).map(Math.floor);
+    const x = (event.clientX - box.left) * canvas.width / box.width;
+    const y = (event.clientY - box.top) * canvas.height / box.height;
+    return [x / view.scale + view.x, y / view.scale + view.y];
+  }
+
+  function pixel(event) { return position(event).map(Math.floor); }
+
   canvas.addEventListener('pointerdown', event => {
     root.focus({preventScroll: true});
     canvas.setPointerCapture(event.pointerId);
     const tool = model.get('tool');
-    if (event.button || event.shiftKey || !tool) { dragging = [event.clientX, event.clientY, view.x, view.y, false]; return; }
-    if (tool === 'line') stroke.push(pixel(event)); else stroke = [pixel(event)];
+    if (event.button || event.shiftKey || !tool) {
+      dragging = {x: event.clientX, y: event.clientY, left: view.x, top: view.y, moved: false};
+      return;
+    }
+    if (tool === 'line') stroke.push(pixel(event));
+    else stroke = [pixel(event)];
     draw();
   });
+
   canvas.addEventListener('pointermove', event => {
     if (dragging) {
-      const [x, y, left, top] = dragging, scale = canvas.width / canvas.getBoundingClientRect().width / view.scale;
-      dragging[4] = dragging[4] || Math.hypot(event.clientX - x, event.clientY - y) > 3;
-      view.x = left - (event.clientX - x) * scale; view.y = top - (event.clientY - y) * scale;
+      const right = event.clientX - dragging.x, down = event.clientY - dragging.y;
+      const scale = canvas.width / canvas.getBoundingClientRect().width / view.scale;
+      dragging.moved = dragging.moved || Math.hypot(right, down) > 3;
+      view.x = dragging.left - right * scale;
+      view.y = dragging.top - down * scale;
       draw();
-    } else if (stroke.length && event.buttons === 1 && model.get('tool') !== 'line') { stroke.push(pixel(event)); draw(); }
+    } else if (stroke.length && event.buttons === 1 && model.get('tool') !== 'line') {
+      stroke.push(pixel(event));
+      draw();
+    }
   });
+
   canvas.addEventListener('pointerup', event => {
-    if (dragging) { if (!dragging[4] && !event.button) model.send({click: pixel(event)}); dragging = null; return; }
-    if (model.get('tool') !== 'line') finish();
+    if (dragging) {
+      if (!dragging.moved && !event.button) model.send({click: pixel(event)});
+      dragging = null;
+    } else if (model.get('tool') !== 'line') sendStroke();
   });
-  canvas.addEventListener('dblclick', () => { if (model.get('tool') === 'line') { finish(); stroke = []; draw(); } });
+
+  canvas.addEventListener('dblclick', () => { if (model.get('tool') === 'line') endLine(); });
   canvas.addEventListener('contextmenu', event => event.preventDefault());
+
   canvas.addEventListener('wheel', event => {
-    if (!event.ctrlKey && document.activeElement !== root) return;       // a page that scrolls past is left alone
+    if (!event.ctrlKey && document.activeElement !== root) return;       // the reader is scrolling past
     event.preventDefault();
-    const [x, y] = at(event), factor = Math.exp(-event.deltaY / 400), scale = Math.max(.1, Math.min(40, view.scale * factor));
-    view = {scale, x: x - (x - view.x) * view.scale / scale, y: y - (y - view.y) * view.scale / scale};
+    const [x, y] = position(event), factor = Math.exp(-event.deltaY / 400);
+    const scale = Math.max(.1, Math.min(40, view.scale * factor)), ratio = view.scale / scale;
+    view = {scale, x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio};        // the pointer stays on its pixel
     draw();
   }, {passive: false});
 
+  // -- changes that come from Python or from the widgets around
+
+  function refit() { fit(); draw(); }
+  function retone() { if (frame) { tone(); draw(); } }
+
   model.on('change:picture', load);
   for (const trait of ['opacity', 'visible', 'thickness']) model.on(`change:${trait}`, draw);
-  for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, () => { fit(); draw(); });
-  model.on('change:tool', () => { stroke = []; root.dataset.tool = model.get('tool'); fit(); draw(); });
-  model.on('change:contour', () => { for (const l of layers) l.picture = tinted(l.mask, l.color, model.get('contour')); draw(); });
-  for (const trait of ['contrast', 'gamma'])
-    model.on(`change:${trait}`, () => { if (frame) { shown = toned(frame, model.get('contrast'), model.get('gamma')); draw(); } });
-  model.on('msg:custom', message => { if (message.focus) root.focus({preventScroll: true}); });
+  for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, refit);
+  for (const trait of ['contrast', 'gamma']) model.on(`change:${trait}`, retone);
+  model.on('change:contour', () => {
+    for (const layer of layers) layer.picture = tinted(layer.mask, layer.color, model.get('contour'));
+    draw();
+  });
+  model.on('change:tool', () => {
+    stroke = [];
+    root.dataset.tool = model.get('tool');
+    refit();
+  });
   root.dataset.tool = model.get('tool');
   load();
 }

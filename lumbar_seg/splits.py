@@ -161,8 +161,8 @@ def _describe_groups(groups, joined):
     "What to say about groups, line by line."
     alone = sum(group == name for name, group in groups.items())
     if alone == len(groups):
-        return ['No groups are given. Number of groups, judged by picture and by name: '
-                f'{len(groups) - len(joined)} ({len(groups)} frames). If you know better, add a column group to frames.csv.']
+        return [f'No groups are given. Number of groups, judged by picture and by name: {len(groups) - len(joined)} '
+                f'({len(groups)} frames). If you know better, add a column group to frames.csv.']
     lines = []
     if joined:
         lines.append(f'{len(joined)} groups share near-duplicates with another group and stay with it, such as '

@@ -7,7 +7,6 @@ __all__ = ['JOURNALS', 'BAND', 'TOP_FRACTION', 'TOP_N', 'MoveReport', 'is_half_m
            'rank_frames', 'Selection', 'select_frames']
 
 # %% ../nbs/15_selection.ipynb #3a36ac66
-import contextlib
 import errno
 import os
 import shutil
@@ -34,7 +33,7 @@ class MoveReport:
     kept: list[str] = field(default_factory=list) # annotated frames that stay
     conflicts: list[str] = field(default_factory=list) # names that already exist at the destination
     missing: list[str] = field(default_factory=list) # undo only: names that are in neither folder
-    not_files: list[str] = field(default_factory=list) # folders, and links to missing files, with the name of a picture
+    not_files: list[str] = field(default_factory=list) # folders and broken links with the name of a picture
     dry_run: bool = False # was it only a rehearsal?
     direction: str = 'images -> raw_unlabelled'
 
@@ -82,7 +81,7 @@ def _read_journal(paths, journal):
         name = Path(source).name
         expected = (f'{paths.images.name}/{name}', f'{paths.raw_unlabelled.name}/{name}')
         if (source, destination) != expected:
-            raise DataError(f'{journal} has a move from {source} to {destination}, which `lumbar_seg move` never makes. '
+            raise DataError(f'{journal} has a move from {source} to {destination}, which is none of ours. '
                             'Nothing was moved. Remove this journal, or correct it.')
         moves.append((paths.root/source, paths.root/destination))
     return moves
@@ -121,9 +120,10 @@ def _move_all(moves, dry_run):
 def _undo_move(paths, dry_run):
     journal = _newest_journal(paths)
     moves_back = [(destination, source) for source, destination in _read_journal(paths, journal)]
-    moved, conflicts = _move_all([(here, there) for here, there in moves_back if here.exists()], dry_run)
+    possible = [(here, there) for here, there in moves_back if here.exists()]
+    moved, conflicts = _move_all(possible, dry_run)
     missing = [there.name for here, there in moves_back if not here.exists() and not there.exists()]
-    report = MoveReport(moved, conflicts=conflicts, missing=missing, dry_run=dry_run, direction='raw_unlabelled -> images')
+    report = MoveReport(moved, [], conflicts, missing, dry_run=dry_run, direction='raw_unlabelled -> images')
     if report.ok and not dry_run: journal.rename(journal.with_suffix('.undone'))
     return report
 
@@ -133,8 +133,8 @@ def _require_one_spelling(raw, annotated):
     stems = {unicodedata.normalize('NFC', stem) for stem in annotated}
     for f in raw:
         if unicodedata.normalize('NFC', f.stem) in stems:
-            raise DataError(f'{f} has a mask whose name has the same letters in another Unicode spelling, as macOS writes '
-                            'them. Nothing was moved. Give both files exactly the same name.')
+            raise DataError(f'{f} has a mask whose name has the same letters in another Unicode spelling, as macOS '
+                            'writes them. Nothing was moved. Give both files exactly the same name.')
 
 # %% ../nbs/15_selection.ipynb #117a444c
 def _move(paths, pattern, dry_run):
@@ -142,7 +142,7 @@ def _move(paths, pattern, dry_run):
     frames = image_files(paths.images)
     kept = [f.name for f in frames if f.stem in annotated]
     if not kept:
-        raise DataError(f"No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} "
+        raise DataError(f'No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} '
                         f"(pattern '{pattern}'). Nothing was moved. Check the folder and the pattern.")
     raw = [f for f in frames if f.stem not in annotated]
     _require_one_spelling(raw, annotated)
@@ -180,7 +180,8 @@ def band_score(
     "Mean gray value of the brightest `top_fraction` of pixels in the band. `DataError` if the band holds no row."
     height = len(image)
     top, bottom = round(band[0]*height), round(band[1]*height)
-    if not 0 <= top < bottom <= height: raise DataError(f'The band {band} holds no row of a frame {height} pixels high.')
+    if not 0 <= top < bottom <= height:
+        raise DataError(f'The band {band} holds no row of a frame {height} pixels high. Choose a wider one.')
     pixels = image[top:bottom].ravel()
     count = max(1, round(top_fraction*pixels.size))
     brightest = np.partition(pixels, pixels.size - count)[-count:]
@@ -221,7 +222,9 @@ class Selection:
     def __str__(self):
         n_selected = int(self.ranking.selected.sum())
         lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, {self.copied} newly copied']
-        if self.conflicts: lines.append(f"ERROR: to_label/ holds another file of that name: {', '.join(self.conflicts[:10])}")
+        if self.conflicts:
+            names = ', '.join(self.conflicts[:10])
+            lines.append(f'ERROR: to_label/ holds another file of that name: {names}')
         lines += [f'ERROR: {line}' for line in self.unreadable]
         return '\n'.join(lines)
 
@@ -247,8 +250,8 @@ def select_frames(
     band_bottom: float = BAND[1], # lower edge of the depth band
     top_fraction: float = TOP_FRACTION, # share of the band's brightest pixels that is averaged
 ) -> Selection:
-    """Rank the frames in `raw_unlabelled/` that have no mask by `band_score`, copy the best `n` to `to_label/` and write
-    `to_label/ranking.csv`. `DataError` if there is no frame, or if another run is at work there."""
+    """Rank the raw frames that have no mask by `band_score`, and copy the best `n` to `to_label/`.
+    Writes `to_label/ranking.csv`. `DataError` if there is no frame, or if another run is at work there."""
     paths = Paths(root)
     if not 0 <= band_top < band_bottom <= 1:
         raise DataError(f'band_top ({band_top}) must be below band_bottom ({band_bottom}), both from 0 to 1.')

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layout import DataError
-from .storage import atomic_write, read_json, write_json
-from .records import file_hash, read_record, record_path
+from .storage import atomic_write, write_json
+from .records import file_hash, record_beside, record_path
 
 # %% ../nbs/23_models.ipynb #603401e6
 def _block(c_in, c_out):
@@ -244,16 +244,6 @@ def _fill(model, state):
             raise ValueError(f'{name} holds {state[name].dtype} numbers. Save it in float32, as it was trained')
     model.load_state_dict(state)
 
-# %% ../nbs/23_models.ipynb #376537c7
-def _read_record(weights):
-    "The record of the weights; empty, with a warning, if it belongs to others. `DataError` if it is damaged."
-    path = record_path(weights)
-    if not path.exists(): return {}
-    if read_json(path).get('weights_sha256') != file_hash(weights):
-        warnings.warn(f'{path} describes other weights than {weights.name} and is ignored.', stacklevel=3)
-        return {}
-    return read_record(path)
-
 # %% ../nbs/23_models.ipynb #e4baa525
 def load_checkpoint(
     path: Path, # a `.pth` of ours, or a plain `state_dict` of one of the networks or of an ensemble of them
@@ -270,4 +260,4 @@ def load_checkpoint(
         reason = str(e).strip().rpartition('\n')[2].strip()[:200]         # the last line of PyTorch's message
         raise DataError(f'{path} is not one of the networks {", ".join(MODELS)}: {reason}. '
                         'Use weights from `lumbar_seg train`, or the plain `state_dict()` of one of these.') from e
-    return model.eval(), _read_record(path)
+    return model.eval(), record_beside(path)

@@ -26,7 +26,8 @@ from .layout import DataError, Paths, require_folder
 from .storage import atomic_write, checked_settings, exclusive, read_json
 from .storage import require_space, set_aside, write_json
 from .images import read_mask
-from .records import file_hash, pairs_record, record_path, run_differences, run_identity, versions
+from .records import is_finished, is_record_of, pairs_record, record_path, recorded_history
+from .records import run_differences, run_identity, versions
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, pick_device, seed_everything
 from .splits import audit_splits, read_splits
@@ -294,8 +295,8 @@ def _unfinished_record(weights):
 def _best_so_far(weights):
     "Dice of the weights on the disk; below any if a kill came between the weights and their record."
     saved = read_json(record_path(weights))
-    if saved.get('weights_sha256') != file_hash(weights): return -1.
-    return saved['history'][-1]['val_dice']
+    if not is_record_of(saved, weights): return -1.
+    return recorded_history(saved).val_dice.iloc[-1]
 
 def _go_on(run, earlier):
     "Take up the unfinished run: its state, its record and its best Dice."
@@ -316,7 +317,7 @@ def _is_same_run(saved, record): return saved is not None and run_identity(saved
 def _only_started(weights, record):
     "Was this very run stopped before it wrote its first state? Then nothing is lost by starting over."
     saved = _saved_record(weights)
-    return _is_same_run(saved, record) and not saved.get('finished', True)
+    return _is_same_run(saved, record) and not is_finished(saved)
 
 # %% ../nbs/24_training.ipynb #424c8cbd
 def _to_go_on_with(weights, record):
@@ -341,8 +342,8 @@ def _drop_old_state(weights):
     "Remove the state of a run that was killed after it had finished."
     if not _state_path(weights).exists(): return
     saved = _saved_record(weights)
-    is_finished = saved is not None and saved.get('finished')
-    if is_finished and _is_same_run(saved, _unfinished_record(weights)): _state_path(weights).unlink()
+    if saved is None or not is_finished(saved): return
+    if _is_same_run(saved, _unfinished_record(weights)): _state_path(weights).unlink()
 
 # %% ../nbs/24_training.ipynb #d713e26b
 def _shows_bone(data): return any(read_mask(mask).any() for _, mask in data.files)
@@ -395,8 +396,8 @@ def _finished(weights, record):
     "The result of this very run if it was finished before, else None."
     if not weights.exists() or not record_path(weights).exists(): return None
     _, saved = load_checkpoint(weights)
-    if not saved.get('finished') or not _is_same_run(saved, record): return None
-    return TrainResult(weights, saved, pd.DataFrame(saved['history']))
+    if not saved or not is_finished(saved) or not _is_same_run(saved, record): return None
+    return TrainResult(weights, saved, recorded_history(saved))
 
 # %% ../nbs/24_training.ipynb #e6811aec
 def _finish(run):
@@ -404,12 +405,12 @@ def _finish(run):
     model, saved = load_checkpoint(run.weights)
     table = threshold_table(model.to(run.device), run.loaders.val, run.device, run.batch_parts)
     seconds = sum(row['seconds'] for row in run.record['history'])
-    scores = {'val_dice': saved['history'][-1]['val_dice'], 'seconds': round(seconds, 1)}
+    scores = {'val_dice': recorded_history(saved).val_dice.iloc[-1], 'seconds': round(seconds, 1)}
     record = saved | run.record | {'finished': True, 'threshold': best_threshold(table),
                                    'threshold_table': table.to_dict('list'), 'scores': scores}
     write_json(record_path(run.weights), record)
     _state_path(run.weights).unlink(missing_ok=True)
-    return TrainResult(run.weights, record, pd.DataFrame(record['history']))
+    return TrainResult(run.weights, record, recorded_history(record))
 
 # %% ../nbs/24_training.ipynb #24c0d226
 def _run_epoch(run, epoch, quiet):

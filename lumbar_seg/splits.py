@@ -9,18 +9,16 @@ __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'SAM
 
 # %% ../nbs/14_splits.ipynb #0a67fce3
 import contextlib
-import json
 import random
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from .layout import DataError, Paths, image_files, natural_key
-from .storage import atomic_write, exclusive, read_text, set_aside
+from .storage import atomic_write, exclusive, read_text, set_aside, write_json, write_text
 from .images import read_mask_values
 from .frames import boneless_frames, frame_groups, group_note, masks_by_id, named_groups
 from .frames import read_split_settings
@@ -33,50 +31,48 @@ from .duplicates import MIN_SIMILARITY, connected_groups, similar_pairs
 def name_id(
     name: str, # file name
 ) -> str:
-    "The id in a file name: the stem without its last part if a digit is left, else the whole stem."
-    words = re.sub(r'[\s_.()-]+', ' ', Path(name).stem).split()
-    without_last = ' '.join(words[:-1])
-    return without_last if re.search(r'\d', without_last) else ' '.join(words)
+    "The id in a file name: the stem without its last part, if what is left has a digit, else the whole stem."
+    first, _, last = re.sub(r'[\s_.()-]+', ' ', Path(name).stem).strip().rpartition(' ')
+    return first if re.search(r'\d', first) else last if not first else f'{first} {last}'
 
 # %% ../nbs/14_splits.ipynb #16f318ca
 def sibling_links(
     names: list[str], # file names
-) -> list[tuple[str, str]]: # the first name with an id, and another one with the same id
-    "Pairs of names that share an id. None if all names share one, such as the date: that says nothing."
-    by_id = defaultdict(list)
-    for name in names: by_id[name_id(name)].append(name)
-    if len(by_id) == 1: return []
-    links = []
-    for first, *others in by_id.values(): links += [(first, other) for other in others]
-    return links
+) -> list[tuple[str, str]]: # each name that shares its id with another, and the first that has it
+    "Names that share an id. None if all share one: then it tells nothing."
+    first = {}
+    links = [(first.setdefault(name_id(n), n), n) for n in names]
+    return [(a, b) for a, b in links if a != b] if len(first) > 1 else []
 
 # %% ../nbs/14_splits.ipynb #095aab87
 PARTS = ('train', 'val', 'test')
-PSEUDO_LIST = 'train_pseudo.txt'        # pseudo-labeled frames for training, next to the three lists
+PSEUDO_LIST = 'train_pseudo.txt'        # pseudo-labelled frames for training, beside the three
 FRACTIONS = (.8, .1, .1)
 
-def _nearest_share(groups, sizes, target, n_left):
-    "Groups with about `target` frames in all, at least one if possible; at least `n_left` groups are left for others."
-    chosen, count = [], 0
-    for group in reversed(groups):
-        if len(groups) - len(chosen) <= n_left: break
-        if abs(count + sizes[group] - target) < abs(count - target):
-            chosen.append(group)
-            count += sizes[group]
-    if not chosen and len(groups) > n_left: chosen = [min(groups, key=sizes.get)]
-    return chosen
+def _take(order, members, target, keep):
+    "Names of groups taken from `order` (which shrinks) so that their number comes near `target`; at least `keep` groups are left."
+    taken = []
+    for group in order[::-1]:        # a copy: the list itself shrinks
+        if len(order) <= keep: break
+        if abs(len(taken) + len(members[group]) - target) < abs(len(taken) - target):
+            order.remove(group)
+            taken += members[group]
+    if not taken and len(order) > keep:
+        smallest = min(order, key=lambda group: len(members[group]))
+        order.remove(smallest)
+        taken = members[smallest]
+    return taken
 
-# %% ../nbs/14_splits.ipynb #2c90e7f5
-def _deal(groups, fractions, seed, n_left):
-    "group -> part. `n_left` says how many groups must be left after test and after val."
-    sizes = Counter(groups.values())
-    order = sorted(sizes)
+# %% ../nbs/14_splits.ipynb #a4a2fcd6
+def _deal(groups, fractions, seed, keep):
+    "Deal out whole groups; `keep` says how many must be left after test and after val."
+    members = defaultdict(list)
+    for name, group in groups.items(): members[group].append(name)
+    order = sorted(members)
     random.Random(seed).shuffle(order)
-    _, val_fraction, test_fraction = fractions
-    test = _nearest_share(order, sizes, test_fraction*len(groups), n_left['test'])
-    order = [group for group in order if group not in test]
-    val = _nearest_share(order, sizes, val_fraction*len(groups), n_left['val'])
-    return dict.fromkeys(order, 'train') | dict.fromkeys(val, 'val') | dict.fromkeys(test, 'test')
+    parts = {part: _take(order, members, fraction*len(groups), left)
+             for part, fraction, left in zip(('test', 'val'), fractions[:0:-1], keep, strict=True)}
+    return parts | {'train': [name for group in order for name in members[group]]}
 
 # %% ../nbs/14_splits.ipynb #e4793493
 def split_by_group(
@@ -86,39 +82,32 @@ def split_by_group(
     seed: int = 0, # of the shuffle
 ) -> dict[str, list[str]]: # part -> file names in natural order
     "Deal whole groups out to train, val and test. `DataError` if fewer than three groups show bone."
-    boneless = set(boneless)
-    bony_groups = {group for name, group in groups.items() if name not in boneless}
-    if len(bony_groups) < 3:
-        raise DataError(f'The {len(groups)} frames show bone in only {len(bony_groups)} groups, and each list needs '
-                        'one. Annotate frames of at least three groups.')
-    with_bone = {name: group for name, group in groups.items() if group in bony_groups}
-    without = {name: group for name, group in groups.items() if group not in bony_groups}
-    part_of = _deal(with_bone, fractions, seed, n_left={'test': 2, 'val': 1})
-    part_of |= _deal(without, fractions, seed, n_left={'test': 1, 'val': 2})
-    parts = {part: [] for part in PARTS}
-    for name in sorted(groups, key=natural_key): parts[part_of[groups[name]]].append(name)
-    return parts
+    with_bone = {group for name, group in groups.items() if name not in set(boneless)}
+    if len(with_bone) < 3:
+        raise DataError(f'{len(groups)} frames show bone in only {len(with_bone)} groups, and a group cannot stand on two sides. '
+                        'Annotate frames of at least three groups.')
+    dealt = [_deal({n: g for n, g in groups.items() if g in with_bone}, fractions, seed, keep=(2, 1)),
+             _deal({n: g for n, g in groups.items() if g not in with_bone}, fractions, seed, keep=(1, 2))]
+    return {part: sorted(sum((d[part] for d in dealt), []), key=natural_key) for part in PARTS}
 
 # %% ../nbs/14_splits.ipynb #c7eee833
 def read_split(
     path: Path, # a list such as splits/train.txt
 ) -> list[str]:
-    "The file names in a list. `DataError` if the file is missing or empty, repeats a name or holds a path."
+    "The file names in a list. `DataError` if it is missing, empty, or has a name twice or a path."
     path = Path(path)
     if not path.is_file(): raise DataError(f'There is no list {path}. Make the lists with `lumbar_seg split`.')
-    lines = [line.strip() for line in read_text(path).split('\n')]
-    names = [line for line in lines if line]
+    names = [line.strip() for line in read_text(path).split('\n') if line.strip()]
     if not names: raise DataError(f'{path} is empty. Put at least one file name into it.')
     for name, count in Counter(names).items():
         if count > 1: raise DataError(f'{path} names {name} {count} times. Keep one.')
-        is_path = Path(name).name != name or '\\' in name
-        if is_path: raise DataError(f'{path} has the path {name}. Give only the file name, such as 1.jpg.')
+        if Path(name).name != name or '\\' in name: raise DataError(f'{path} has the path {name}. Give the file name alone, such as 1.jpg.')
     return names
 
 # %% ../nbs/14_splits.ipynb #e4128c10
 @dataclass
 class Splits:
-    "The three lists: file names in `images/`."
+    "The three lists."
     train: list[str]
     val: list[str]
     test: list[str]
@@ -127,10 +116,8 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        "A short hash of the three lists. The order of names does not matter."
-        lines = []
-        for part in PARTS: lines += [f'{part} {name}' for name in sorted(self[part])]
-        return text_hash(lines)
+        "A short hash over the three lists, whatever their order."
+        return text_hash([f'{part} {name}' for part in PARTS for name in sorted(self[part])])
 
     def __str__(self): return f'train {len(self.train)}, val {len(self.val)}, test {len(self.test)} frames'
 
@@ -138,188 +125,115 @@ class Splits:
 def read_splits(
     paths: Paths, # data layout
 ) -> Splits:
-    "Read train.txt, val.txt and test.txt. `DataError` if a file is in two of them."
-    splits = Splits(*(read_split(paths.splits/f'{part}.txt') for part in PARTS))
-    for name, count in Counter(splits.train + splits.val + splits.test).items():
-        if count > 1: raise DataError(f'{name} is in more than one list in {paths.splits}. Keep it in one.')
-    return splits
+    "Read train.txt, val.txt and test.txt. `DataError` if a file stands in two of them."
+    lists = {part: read_split(paths.splits/f'{part}.txt') for part in PARTS}
+    for name, count in Counter(n for names in lists.values() for n in names).items():
+        if count > 1: raise DataError(f'{name} stands in more than one list in {paths.splits}. Keep it in one.')
+    return Splits(**lists)
 
 # %% ../nbs/14_splits.ipynb #ae979ef3
-def _picture_links(pictures, labels, min_similarity):
-    "Pairs of labels whose pictures are near-duplicates."
-    pairs = similar_pairs(pictures, min_similarity)
-    return [(labels[a], labels[b]) for a, b in zip(pairs['first'], pairs['second'], strict=True)]
-
 def _joined(groups, links):
-    "group -> the group to join it to, for the groups that have links to others."
-    group_links = [(groups[a], groups[b]) for a, b in links]
-    leader = connected_groups(sorted(set(groups.values()), key=natural_key), group_links)
-    return {group: first for group, first in leader.items() if group != first}
-
-# %% ../nbs/14_splits.ipynb #4e1fa870
-def _describe_groups(groups, joined):
-    "What to say about groups, line by line."
-    alone = sum(group == name for name, group in groups.items())
-    if alone == len(groups):
-        return [f'No groups are given. Number of groups, judged by picture and by name: {len(groups) - len(joined)} '
-                f'({len(groups)} frames). If you know better, add a column group to frames.csv.']
-    lines = []
-    if joined:
-        lines.append(f'{len(joined)} groups share near-duplicates with another group and stay with it, such as '
-                     f'{next(iter(joined))}. If they only look alike, raise --min-similarity.')
-    if alone: lines.append(f'{alone} of {len(groups)} frames have no group. Each of them counts as its own group.')
-    return lines
+    "group -> the group that it is joined to, for all groups that are."
+    found = connected_groups(sorted(set(groups.values()), key=natural_key), [(groups[a], groups[b]) for a, b in links])
+    return {g: leader for g, leader in found.items() if g != leader}
 
 # %% ../nbs/14_splits.ipynb #0c999b4a
 def independent_groups(
     paths: Paths, # data layout
     names: list[str], # frames in images/
-    group_pattern: str | None = None, # regular expression of a stem; its group 1 is the group. Default: frames.csv
+    group_pattern: str | None = None, # regular expression of a file's stem; group 1 names the group. Default: frames.csv
     min_similarity: float = MIN_SIMILARITY, # frames at least this alike belong together
 ) -> tuple[dict[str, str], dict[str, str]]: # file name -> group as given; group -> the group to join it to
-    "Groups as given, or one per frame; and which to join because they share a picture (if none are given: or an id)."
+    "Groups as given, or proposed where there are none; and which of them to join since they share a picture."
     groups = named_groups(paths, names, group_pattern)
-    links = _picture_links([paths.images/name for name in names], names, min_similarity)
-    none_given = all(group == name for name, group in groups.items())
-    if none_given: links += sibling_links(names)
+    pairs = similar_pairs([paths.images/n for n in names], min_similarity)
+    links = [(names[a], names[b]) for a, b in zip(pairs['first'], pairs['second'], strict=True)]
+    if all(g == n for n, g in groups.items()):
+        joined = _joined(groups, links + sibling_links(names))
+        print(f'No groups are given. By picture and by name, {len(names)} frames fall into {len(names) - len(joined)} groups; '
+              'a column group in frames.csv would say it better.')
+        return groups, joined
     joined = _joined(groups, links)
-    for line in _describe_groups(groups, joined): print(line)
+    if joined: print(f'{len(joined)} groups share nearly the same picture with another one and are kept together with it, such as '
+                     f'{next(iter(joined))}. If they only look alike, raise --min-similarity.')
+    alone = sum(g == n for n, g in groups.items())
+    if alone: print(f'{alone} of {len(groups)} frames have no group and count as a group of their own.')
     return groups, joined
-
-# %% ../nbs/14_splits.ipynb #a3d06f18
-def _deal_joined(groups, joined, boneless, seed):
-    "The parts, and which groups were joined for them."
-    together = {name: joined.get(group, group) for name, group in groups.items()}
-    try: return split_by_group(together, boneless, seed=seed), joined
-    except DataError:
-        none_given = all(group == name for name, group in groups.items())
-        if none_given or not joined: raise
-    print('If these groups were joined, too few would be left. They are dealt out as given. '
-          'Run `lumbar_seg audit` to see what they share.')
-    return split_by_group(groups, boneless, seed=seed), {}
-
-# %% ../nbs/14_splits.ipynb #90b6f2ea
-def _list_files(paths): return [paths.splits/f'{part}.txt' for part in PARTS]
-
-def _require_free(paths, replace):
-    "`DataError` if there are lists and they are not to be replaced."
-    existing = [f.name for f in _list_files(paths) if f.exists()]
-    interrupted = (paths.splits/'splits.json').exists() and len(existing) < len(PARTS)
-    if interrupted: print(f'An earlier run was stopped while it wrote {paths.splits}. The lists are made anew.')
-    elif existing and not replace:
-        raise DataError(f"{paths.splits} already holds {', '.join(existing)}, perhaps edited by hand. "
-                        'Use --replace (replace=True) to set them aside and write new ones.')
-
-# %% ../nbs/14_splits.ipynb #3de9a14c
-def _earlier_settings(paths, replace):
-    "What splits.json says about earlier lists. If it is damaged, `DataError`, or nothing with `replace`."
-    try: return read_split_settings(paths)
-    except DataError:
-        if not replace: raise
-    print(f'{paths.splits/"splits.json"} is damaged and is set aside. '
-          'If it held a group pattern, give it again with --group-pattern.')
-    return {}
-
-# %% ../nbs/14_splits.ipynb #65b2c7f9
-def _write_lists(paths, parts, settings):
-    "Write the lists and splits.json. The old ones are set aside when all new ones are on the disk."
-    contents = {file: '\n'.join(parts[part]) + '\n' for file, part in zip(_list_files(paths), PARTS, strict=True)}
-    contents[paths.splits/'splits.json'] = json.dumps(settings, indent=2, ensure_ascii=False) + '\n'
-    with exclusive(paths.splits), contextlib.ExitStack() as new_files:
-        for file, content in contents.items():
-            temporary = new_files.enter_context(atomic_write(file))
-            temporary.write_text(content, encoding='utf-8')
-        set_aside(*contents)
-        # here the new files get their final names, the last one (splits.json) first
 
 # %% ../nbs/14_splits.ipynb #72746512
 def make_splits(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     seed: int = 0, # of the shuffle: the same seed and files give the same lists
-    group_pattern: str | None = None, # regular expression of a stem; its group 1 is the group. Default: as before
-    min_similarity: float | None = None, # frames this alike, 0 to 1, count as one picture. Default: as before, or 0.9
+    group_pattern: str | None = None, # regular expression of a file's stem; group 1 names the group. Default: that of earlier lists, else frames.csv
+    min_similarity: float | None = None, # frames at least this alike, 0 to 1, count as one picture. Default: that of earlier lists, else 0.9
     replace: bool = False, # set existing lists aside and write new ones
 ) -> Splits:
     "Split the frames that have a mask 80/10/10 into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together."
     paths = Paths(root)
-    earlier = _earlier_settings(paths, replace)
-    group_pattern = group_pattern or earlier.get('group_pattern')
-    if min_similarity is None: min_similarity = earlier.get('min_similarity', MIN_SIMILARITY)
-    _require_free(paths, replace)
+    files, facts = [paths.splits/f'{part}.txt' for part in PARTS], paths.splits/'splits.json'
+    try: kept = read_split_settings(paths)
+    except DataError:
+        if not replace: raise
+        kept = {}
+        print(f'{facts} is damaged and is set aside. If it held a group pattern, give it again with --group-pattern.')
+    group_pattern = group_pattern or kept.get('group_pattern')
+    if min_similarity is None: min_similarity = kept.get('min_similarity', MIN_SIMILARITY)
+    existing = [f.name for f in files if f.exists()]
+    unfinished = facts.exists() and len(existing) < len(files)                  # a run of ours was killed between its lists
+    if existing and not replace and not unfinished:
+        raise DataError(f"{paths.splits} already holds {', '.join(existing)}, perhaps edited by hand. "
+                        'Use --replace (replace=True) to set them aside and write new ones.')
+    if unfinished: print(f'An earlier run was stopped before it had written all lists in {paths.splits}, so they are made anew.')
     report = check_pairs(root)
-    if not report.usable:
-        raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. '
-                        'Run `lumbar_seg check`.')
-    if len(report.errors):
-        print(f'Pairs with an error are left out (errors: {len(report.errors)}). Run `lumbar_seg check` to see them.')
+    if not report.usable: raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. Run `lumbar_seg check`.')
+    if len(report.errors): print(f'{len(report.errors)} errors were found; pairs with one are left out. Run `lumbar_seg check` to see which.')
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
-    parts, joined = _deal_joined(groups, joined, report.boneless, seed)
-    settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity,
-                'joined': joined}
-    _write_lists(paths, parts, settings)
+    try: parts = split_by_group({n: joined.get(g, g) for n, g in groups.items()}, report.boneless, seed=seed)
+    except DataError:
+        if not joined or all(g == n for n, g in groups.items()): raise
+        print('Joined, too few groups would be left, so they are dealt out as given. Run `lumbar_seg audit` to see what they share.')
+        joined, parts = {}, split_by_group(groups, report.boneless, seed=seed)
+    with exclusive(paths.splits), contextlib.ExitStack() as written:          # all are written before the old ones make way
+        for f, part in zip(files, PARTS, strict=True): write_text(written.enter_context(atomic_write(f)), '\n'.join(parts[part]) + '\n')
+        made = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity, 'joined': joined}
+        write_json(written.enter_context(atomic_write(facts)), made)
+        set_aside(*files, facts)
     return read_splits(paths)
-
-# %% ../nbs/14_splits.ipynb #c5a8d07e
-def _min_similarity(paths):
-    "From which similarity on two frames count as one picture in the lists of this root."
-    return read_split_settings(paths).get('min_similarity', MIN_SIMILARITY)
-
-def _group_twins(paths, splits, names):
-    "name -> reason, for names with the group of a frame in val or test; or its id, if they have no group."
-    held_out = splits.val + splits.test
-    group_of = frame_groups(paths, held_out + names)
-    held_out_groups = {group_of[name] for name in held_out}
-    held_out_ids = {name_id(name) for name in held_out}
-    one_id_for_all = len({name_id(name) for name in splits.train + held_out}) == 1
-    twins = {}
-    for name in names:
-        has_no_group = group_of[name] == name
-        if group_of[name] in held_out_groups: twins[name] = f'is of the group {group_of[name]}'
-        elif has_no_group and not one_id_for_all and name_id(name) in held_out_ids:
-            twins[name] = f'has no group, and shares the id {name_id(name)} with a frame in val or test'
-    return twins
-
-# %% ../nbs/14_splits.ipynb #1f93b6d8
-def _picture_twins(paths, held_out, files):
-    "name -> reason, for near-duplicates of held-out frames, and near-duplicates of those, and so on."
-    held_out_files = [paths.images/name for name in held_out]
-    pictures = held_out_files + files
-    leader = connected_groups(pictures, _picture_links(pictures, pictures, _min_similarity(paths)))
-    twins = {}
-    for file in files:
-        first = leader[file]                      # held-out frames come first in the list, so they lead
-        if first not in held_out_files: continue
-        twins[file.name] = f'is a near-duplicate of {first.name}, directly or through other frames'
-    return twins
 
 # %% ../nbs/14_splits.ipynb #57d08e2f
 def held_out_twins(
     paths: Paths, # data layout
     splits: Splits, # the lists
-    files: list[Path], # frames outside the lists, for instance pseudo-labeled ones
+    files: list[Path], # frames outside the lists, for instance pseudo-labelled ones
     by_group: bool = True, # does a frame of the same group count?
 ) -> dict[str, str]: # file name -> why it belongs with val or test
-    "Which of `files` share the name, group, id or picture of a frame in val or test. Neighbors of neighbors count too."
-    if not files: return {}
-    held_out = splits.val + splits.test
-    stems = {Path(name).stem for name in held_out}
-    twins = _group_twins(paths, splits, [f.name for f in files]) if by_group else {}
-    twins |= _picture_twins(paths, held_out, files)
-    twins |= {f.name: 'has the name of a frame in val or test' for f in files if f.stem in stems}
-    return twins
+    "Which of `files` have the name, the group, the id or the picture of a frame in val or test, or are neighbors of neighbors of it."
+    held_out, outside = splits.val + splits.test, [f.name for f in files]
+    groups, ids = frame_groups(paths, held_out + outside), {name_id(n) for n in held_out}
+    taboo_groups, taboo_stems = {groups[n] for n in held_out}, {Path(n).stem for n in held_out}
+    ids_tell = len({name_id(n) for n in splits.train + held_out}) > 1
+    twins = {}
+    for n in outside if by_group else ():
+        if groups[n] == n and ids_tell and name_id(n) in ids: twins[n] = f'has no group, and shares the id {name_id(n)} with a frame in val or test'
+        if groups[n] in taboo_groups: twins[n] = f'is of the group {groups[n]}'
+    # two runs: a raw frame and a held-out one may have one name
+    keys = [f'held out {n}' for n in held_out] + [f'outside {n}' for n in outside]
+    pairs = similar_pairs([paths.images/n for n in held_out] + files, read_split_settings(paths).get('min_similarity', MIN_SIMILARITY))
+    together = connected_groups(keys, [(keys[a], keys[b]) for a, b in zip(pairs['first'], pairs['second'], strict=True)])
+    near = {together[f'held out {n}']: n for n in held_out}
+    for n in outside:
+        if together[f'outside {n}'] in near: twins[n] = f"hangs together by nearly the same pictures with {near[together[f'outside {n}']]}"
+    return twins | {f.name: 'has the name of a frame in val or test' for f in files if f.stem in taboo_stems}
 
 # %% ../nbs/14_splits.ipynb #a010bb88
-LEAKS = {           # finding -> what to do
+LEAKS = {
     'group on two sides': 'Make grouped lists with `lumbar_seg split --replace`.',
-    'same picture on two sides':
-        'Remove one of the two, or run `lumbar_seg split --replace`, which keeps them together.',
-    'nearly the same picture on two sides':
-        'Run `lumbar_seg split --replace`, which keeps such frames together. '
-        'If they only look alike, raise --min-similarity.',
+    'same picture on two sides': 'Remove one of the two, or make new lists with `lumbar_seg split --replace`, which keep them together.',
+    'nearly the same picture on two sides': 'Make new lists with `lumbar_seg split --replace`, which keep such frames together; '
+                                            'or, if they only look alike, raise --min-similarity.',
     'pseudo-label of a held-out frame': 'Make the list again with `lumbar_seg pseudo-set`.',
-    'pseudo-labels by a model that knows held-out frames':
-        'Train that model anew on the present lists, '
-        'then run `lumbar_seg pseudo --replace` and `lumbar_seg pseudo-set`.',
+    'pseudo-labels by a model that knows held-out frames': 'Train that model anew on the lists as they are now, then run '
+                                                           '`lumbar_seg pseudo --replace` and `lumbar_seg pseudo-set`.',
 }
 DOUBTS = {
     'mask that may be wrong': 'Run `lumbar_seg check`, which says what to do.',
@@ -329,137 +243,94 @@ NOTES = {
     'one picture under two names': 'Remove one of them: it counts twice.',
     'sibling names on two sides': 'If they are of one patient, give them one group in frames.csv and split again.',
 }
+SAME_SIMILARITY = .9999          # of one picture saved twice, as JPEG and as PNG for instance
 
-# %% ../nbs/14_splits.ipynb #0f4b8e6d
-def _finding_lines(table, remedies, begin, consequence=''):
-    "A line for each kind of finding that `remedies` names: how many, an example, and what to do."
-    lines = []
-    for kind, rows in table.groupby('finding', sort=False):
-        if kind not in remedies: continue
-        example = f"{rows['first'].iloc[0]} {rows['second'].iloc[0]}".strip()
-        where = rows['where'].iloc[0]
-        lines.append(f'{begin}: {len(rows)} x {kind}, such as {example} ({where}). {consequence}{remedies[kind]}')
-    return lines
-
-# %% ../nbs/14_splits.ipynb #6a0e83cf
 @dataclass
 class Audit:
-    "Findings about the lists. `table` has the columns finding, first, second, where, similarity."
+    "Findings about the lists. `table` has columns finding, first, second, where, similarity."
     splits: Splits
     table: pd.DataFrame
     note: str # see `group_note`
 
     @property
     def ok(self) -> bool:
-        "There is no leak, and no mask that may be wrong."
+        "No leak, and no mask that may be wrong."
         return not self.table.finding.isin(LEAKS | DOUBTS).any()
 
     @property
     def warnings(self) -> list[str]:
-        "One line for each kind of leak or doubt. It belongs next to every score."
-        leaks = _finding_lines(self.table, LEAKS, 'LEAK', 'Scores on val and test will be too good. ')
-        return leaks + _finding_lines(self.table, DOUBTS, 'MASKS')
+        "A line for each kind of leak or doubt, to be said with every score."
+        return [*self._lines(LEAKS, 'LEAK: ', 'Scores on val and test will be too good. '), *self._lines(DOUBTS, 'MASKS: ', '')]
+
+    def _lines(self, kinds, begin, then):
+        lines = []
+        for kind, rows in self.table.groupby('finding', sort=False):
+            first = rows.iloc[0]
+            example = f"{first['first']} {first['second']}".strip()
+            if kind in kinds: lines.append(f"{begin}{len(rows)} x {kind}, such as {example} ({first['where']}). {then}{kinds[kind]}")
+        return lines
 
     def __str__(self):
-        lines = [str(self.splits), *self.warnings, *_finding_lines(self.table, NOTES, 'note')]
-        if self.note: lines.append(f'note: {self.note}')
-        if self.ok: lines.append('No leak was found.')
-        return '\n'.join(lines)
+        lines = [str(self.splits), *self.warnings, *self._lines(NOTES, 'note: ', '')]
+        lines += [f'note: {self.note}'] if self.note else []
+        return '\n'.join(lines + (['No leak was found.'] if self.ok else []))
 
-    def _repr_html_(self):
-        table = self.table.to_html(index=False, max_rows=40) if len(self.table) else ''
-        return as_html(self) + table
-
-# %% ../nbs/14_splits.ipynb #77a796f9
-class _Finding(NamedTuple):
-    finding: str # a key of LEAKS, DOUBTS or NOTES
-    first: str # a file name or a group
-    second: str = ''
-    where: str = '' # names of lists, files or folders
-    similarity: float | None = None
-
-def _group_findings(part_of, group_of):
-    parts = defaultdict(set)
-    for name, part in part_of.items(): parts[group_of[name]].add(part)
-    for group, sides in parts.items():
-        where = ', '.join(sorted(sides, key=PARTS.index))
-        if len(sides) > 1: yield _Finding('group on two sides', group, where=where)
-
-# %% ../nbs/14_splits.ipynb #2d8c40ba
-def _sibling_findings(part_of, group_of):
-    "The first name of each id in each list, if they are in different groups."
-    by_id = defaultdict(dict)
-    for name, part in part_of.items(): by_id[name_id(name)].setdefault(part, name)
-    if len(by_id) == 1: return                        # one id for all tells nothing
-    for name_in in by_id.values():
-        first, *others = name_in.values()
-        for other in others:
-            if group_of[other] == group_of[first]: continue
-            yield _Finding('sibling names on two sides', first, other, f'{part_of[first]}, {part_of[other]}')
+    def _repr_html_(self): return as_html(self) + (self.table.to_html(index=False, max_rows=40) if len(self.table) else '')
 
 # %% ../nbs/14_splits.ipynb #ac60120c
-SAME_SIMILARITY = .9999          # of one picture that was saved twice, for instance as JPEG and as PNG
-
-def _picture_findings(paths, part_of, min_similarity):
-    names = list(part_of)
-    pairs = similar_pairs([paths.images/name for name in names], min_similarity)
+def _picture_findings(paths, side, min_similarity):
+    names = list(side)
+    pairs = similar_pairs([paths.images/n for n in names], min_similarity)
     for a, b, similarity in pairs.itertuples(index=False):
-        first, second = names[a], names[b]
-        is_same = similarity >= SAME_SIMILARITY
-        if part_of[first] != part_of[second]:
-            kind = 'same picture on two sides' if is_same else 'nearly the same picture on two sides'
-            yield _Finding(kind, first, second, f'{part_of[first]}, {part_of[second]}', similarity)
-        elif is_same: yield _Finding('one picture under two names', first, second, part_of[first], similarity)
+        first, second, same = names[a], names[b], similarity >= SAME_SIMILARITY
+        if side[first] == side[second]: kind = 'one picture under two names' if same else None
+        else: kind = 'same picture on two sides' if same else 'nearly the same picture on two sides'
+        if kind: yield kind, first, second, ', '.join(dict.fromkeys((side[first], side[second]))), similarity
+
+# %% ../nbs/14_splits.ipynb #77a796f9
+def _group_findings(side, groups):
+    members, ids = defaultdict(set), defaultdict(dict)
+    for n, part in side.items():
+        members[groups[n]].add(part)
+        ids[name_id(n)].setdefault(part, n)
+    for group, parts in members.items():
+        if len(parts) > 1: yield 'group on two sides', group, '', ', '.join(sorted(parts, key=PARTS.index)), None
+    for parts in ids.values() if len(ids) > 1 else ():
+        first, *others = parts.values()
+        for n in others:
+            if groups[n] != groups[first]: yield 'sibling names on two sides', first, n, f'{side[first]}, {side[n]}', None
 
 # %% ../nbs/14_splits.ipynb #81e71eb1
-def _mask_problem(file, boneless):
-    "What `mask_problem` says of a mask file. Nothing for an unreadable one: whoever reads it raises an error."
-    try: values = read_mask_values(file)
-    except DataError: return None
-    return mask_problem(values, values.shape, boneless)
-
-def _mask_findings(paths, part_of):
+def _mask_findings(paths, side):
     masks, boneless = masks_by_id(paths.masks_manual), boneless_frames(paths)
-    for name in progress(part_of, 'check masks', leave=False, delay=1):
-        for file in masks.get(Path(name).stem, []):
-            problem = _mask_problem(file, name in boneless)
-            if problem: yield _Finding('mask that may be wrong', file.name, ': '.join(problem), part_of[name])
-
-# %% ../nbs/14_splits.ipynb #b9f25e06
-def _pseudo_findings(paths, splits):
-    "Pseudo-labels of held-out frames, or made by a model that knows them."
-    file = paths.splits/PSEUDO_LIST
-    if not file.exists(): return
-    pseudo = [paths.raw_unlabelled/name for name in read_split(file)]
-    for name, weights in teacher_overlap(paths, splits.val, splits.test).items():
-        yield _Finding('pseudo-labels by a model that knows held-out frames', name, where=weights)
-    for name, why in held_out_twins(paths, splits, pseudo).items():
-        yield _Finding('pseudo-label of a held-out frame', name, why, PSEUDO_LIST)
-
-def _waiting_findings(paths, splits):
-    "Twins of held-out frames among those to draw next."
-    waiting = image_files(paths.to_label) if paths.to_label.is_dir() else []
-    for name, why in held_out_twins(paths, splits, waiting, by_group=False).items():
-        yield _Finding('held-out frame waits to be drawn', name, why, paths.to_label.name)
+    for n in progress(side, 'look at masks', leave=False, delay=1):
+        for f in masks.get(Path(n).stem, []):
+            try: values = read_mask_values(f)
+            except DataError: continue          # whoever reads it will say so
+            if problem := mask_problem(values, values.shape, n in boneless): yield 'mask that may be wrong', f.name, ': '.join(problem), side[n], None
 
 # %% ../nbs/14_splits.ipynb #12687193
 def audit_splits(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    min_similarity: float | None = None, # frames this alike, 0 to 1, count as one picture. Default: as for the lists
+    min_similarity: float | None = None, # frames at least this alike, 0 to 1, count as one picture; default: that of the lists
 ) -> Audit:
-    "Look for groups, pictures and names on two sides of the split, for leaks by pseudo-labels, and for doubtful masks."
+    "Look for groups, pictures and names on two sides of the split, for pseudo-labels that belong with val or test, and for masks that may be wrong."
     paths = Paths(root)
     splits = read_splits(paths)
-    part_of = {name: part for part in PARTS for name in splits[part]}
-    missing = [name for name in part_of if not (paths.images/name).is_file()]
-    if missing:
-        raise DataError(f'{len(missing)} frames of the lists are not in {paths.images}, such as {missing[0]}. '
-                        'Put them back, or make new lists with `lumbar_seg split --replace`.')
-    if min_similarity is None: min_similarity = _min_similarity(paths)
-    group_of = frame_groups(paths, list(part_of))
-    found = [*_group_findings(part_of, group_of), *_sibling_findings(part_of, group_of),
-             *_picture_findings(paths, part_of, min_similarity), *_mask_findings(paths, part_of),
-             *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
+    side = {n: part for part in PARTS for n in splits[part]}
+    missing = [n for n in side if not (paths.images/n).is_file()]
+    if missing: raise DataError(f'{len(missing)} frames of the lists are not in {paths.images}, such as {missing[0]}. Put them back.')
+    if min_similarity is None: min_similarity = read_split_settings(paths).get('min_similarity', MIN_SIMILARITY)
+    found = [*_group_findings(side, frame_groups(paths, list(side))), *_picture_findings(paths, side, min_similarity), *_mask_findings(paths, side)]
+    pseudo_list = paths.splits/PSEUDO_LIST
+    pseudo = [paths.raw_unlabelled/n for n in read_split(pseudo_list)] if pseudo_list.exists() else []
+    if pseudo:
+        known = teacher_overlap(paths, splits.val, splits.test)
+        found += [('pseudo-labels by a model that knows held-out frames', n, '', weights, None) for n, weights in known.items()]
+    found += [('pseudo-label of a held-out frame', n, why, PSEUDO_LIST, None) for n, why in held_out_twins(paths, splits, pseudo).items()]
+    waiting = image_files(paths.to_label) if paths.to_label.is_dir() else []
+    found += [('held-out frame waits to be drawn', n, why, 'to_label', None) for n, why in held_out_twins(paths, splits, waiting, False).items()]
     order = list(LEAKS | DOUBTS | NOTES)
-    found.sort(key=lambda row: order.index(row.finding))
-    return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)))
+    table = pd.DataFrame(found, columns=['finding', 'first', 'second', 'where', 'similarity'])
+    table = table.sort_values('finding', key=lambda kind: kind.map(order.index), kind='stable').reset_index(drop=True)
+    return Audit(splits, table, group_note(paths, list(side)))

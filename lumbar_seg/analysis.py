@@ -86,7 +86,7 @@ def thresholds_from(
 def _mask_histograms(table, unit):
     "Histograms of the relative rows, the area and the thickness: a matplotlib figure."
     import matplotlib.pyplot as plt
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 2.6))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.2))
     for edge in ('top', 'bottom'): left.hist(table[f'{edge}_rel'].dropna(), 20, range=(0, 1), alpha=.6, label=edge)
     left.set(xlabel='height in the frame (0 top, 1 bottom)', ylabel='masks')
     left.legend()
@@ -220,13 +220,13 @@ def _group_plot(frames, groups):
     import matplotlib.pyplot as plt
     measures = groups.columns.drop('frames')
     part_of = frames.groupby('group', sort=False).part.first()
-    figure, axes = plt.subplots(1, len(measures), figsize=(2.6*len(measures), 2.4))
+    figure, axes = plt.subplots(1, len(measures), figsize=(2.1*len(measures), 2))
     for axis, measure in zip(axes, measures, strict=True):
         for color, part in enumerate(part_of.unique()):
             places = np.flatnonzero(part_of == part)
             axis.plot(places, groups[measure].iloc[places], '.', color=f'C{color}', label=part)
         axis.set(title=measure, xlabel='group')
-    axes[0].legend(fontsize=7)
+    axes[-1].legend(loc='upper left', bbox_to_anchor=(1.05, 1), fontsize=7)     # hides no dot
     figure.tight_layout()
     plt.close(figure)      # the notebook shows the returned figure once
     return figure

@@ -9,7 +9,6 @@ __all__ = ['RED', 'OPACITY', 'overlay', 'gray_overlay', 'show_grid', 'show_sampl
 import random
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 
 from .layout import DataError, Paths
@@ -27,13 +26,15 @@ def overlay(
     opacity: float = OPACITY, # 0 shows the frame alone, 1 the color alone
 ) -> np.ndarray: # RGB, uint8 [H,W,3]
     "The frame with the mask blended in. `DataError` if their sizes differ."
-    if image.shape != mask.shape: raise DataError(f'The frame is {image.shape} and the mask {mask.shape}; they must have one size.')
+    if image.shape != mask.shape:
+        raise DataError(f'The frame is {image.shape} and the mask {mask.shape}. Use a mask of the same size.')
     blended = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    box = np.s_[top:top + height, left:left + width]           # nothing else changes
+    if not width: return blended                               # an empty mask
+    box = np.s_[top:top + height, left:left + width]           # the rest of the frame does not change
     for channel, value in enumerate(color):
-        of_gray = ((1 - opacity)*np.arange(256) + opacity*value).round().astype(np.uint8)       # of each of the 256 gray values
-        if width: np.copyto(blended[box][..., channel], cv2.LUT(image[box], of_gray), where=mask[box])
+        of_gray = ((1 - opacity)*np.arange(256) + opacity*value).round().astype(np.uint8)    # for each gray value
+        np.copyto(blended[box][..., channel], cv2.LUT(image[box], of_gray), where=mask[box])
     return blended
 
 # %% ../nbs/11_viz.ipynb #cfceb8b5
@@ -42,40 +43,46 @@ def gray_overlay(
     mask: np.ndarray, # bool [H,W]
     opacity: float = OPACITY, # weight of the mask
 ) -> np.ndarray: # uint8 [H,W]
-    "Frame and mask added with weights, in gray (`cv2.addWeighted`)."
-    return cv2.addWeighted(image, 1 - opacity, np.where(mask, 255, 0).astype(np.uint8), opacity, 0)
+    "The weighted sum of frame and mask, in gray (`cv2.addWeighted`)."
+    white = np.where(mask, 255, 0).astype(np.uint8)
+    return cv2.addWeighted(image, 1 - opacity, white, opacity, 0)
 
 # %% ../nbs/11_viz.ipynb #9a8d86f3
 def show_grid(
     rows: list[list[np.ndarray]], # rows of pictures, gray [H,W] or RGB [H,W,3]
     titles: list[list[str]] | None = None, # a title for each picture
     width: float = 3.2, # width of one picture in inches
-) -> plt.Figure:
-    "Pictures in rows and columns, without axes. Gray pictures keep their values: black is 0 and white 255 (or `True`)."
-    height, n_columns = width*rows[0][0].shape[0]/rows[0][0].shape[1], max(map(len, rows))
-    figure, axes = plt.subplots(len(rows), n_columns, figsize=(width*n_columns, (height + .25)*len(rows)), squeeze=False)
+): # a matplotlib figure
+    "Pictures in rows and columns, without axes. Gray values are shown as they are: 0 is black, 255 or `True` is white."
+    import matplotlib.pyplot as plt
+    pixel_rows, pixel_columns = rows[0][0].shape[:2]
+    height = width*pixel_rows/pixel_columns + .25              # with room for a title
+    n_columns = max(len(row) for row in rows)
+    figsize = width*n_columns, height*len(rows)
+    figure, axes = plt.subplots(len(rows), n_columns, figsize=figsize, squeeze=False)
     for axis in axes.flat: axis.axis('off')
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             axes[r, c].imshow(picture, cmap='gray', vmin=0, vmax=1 if picture.dtype == bool else 255)
-            if titles: axes[r, c].set_title(titles[r][c], fontsize=9, parse_math=False)      # a file name may hold any number of $
+            if titles: axes[r, c].set_title(titles[r][c], fontsize=9, parse_math=False)      # file names may contain $
     figure.tight_layout(pad=.3)
-    plt.close(figure)      # the notebook shows the returned figure once
+    plt.close(figure)                                          # so that a notebook shows the figure once
     return figure
 
 # %% ../nbs/11_viz.ipynb #f16c9fbc
 def _sample_pairs(paths, n, seed):
     pairs = matched_pairs(paths.images, paths.masks_manual)
-    if not pairs: raise DataError(f'No frame in {paths.images} has a mask in {paths.masks_manual}. Run `lumbar_seg check`.')
+    if not pairs:
+        raise DataError(f'No frame in {paths.images} has a mask in {paths.masks_manual}. Run `lumbar_seg check`.')
     return random.Random(seed).sample(pairs, min(n, len(pairs)))
 
 # %% ../nbs/11_viz.ipynb #443731bd
 def show_samples(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     n: int = 5, # number of pairs
-    seed: int = 0, # which ones
-) -> plt.Figure:
-    "Random pairs, a row each: frame, mask, gray overlay."
+    seed: int = 0, # decides which pairs
+): # a matplotlib figure
+    "Random pairs, one per row: frame, mask, gray overlay."
     rows, titles = [], []
     for image_path, mask_path in _sample_pairs(Paths(root), n, seed):
         image, mask = read_pair(image_path, mask_path)
@@ -87,28 +94,33 @@ def show_samples(
 def show_pairs(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     n: int = 6, # number of pairs
-    seed: int = 0, # which ones
-    columns: int = 3, # pictures in a row
-) -> plt.Figure:
+    seed: int = 0, # decides which pairs
+    columns: int = 3, # pictures per row
+): # a matplotlib figure
     "Random pairs as red overlays."
-    pairs = _sample_pairs(Paths(root), n, seed)
-    pictures = [overlay(*read_pair(i, m)) for i, m in pairs]
-    names = [i.name for i, _ in pairs]
-    starts = range(0, len(pairs), columns)
-    return show_grid([pictures[s:s + columns] for s in starts], [names[s:s + columns] for s in starts])
+    rows, titles = [], []
+    for place, (image_path, mask_path) in enumerate(_sample_pairs(Paths(root), n, seed)):
+        if place % columns == 0:
+            rows.append([])
+            titles.append([])
+        rows[-1].append(overlay(*read_pair(image_path, mask_path)))
+        titles[-1].append(image_path.name)
+    return show_grid(rows, titles)
 
 # %% ../nbs/11_viz.ipynb #3d5de467
 def contact_sheet(
     pictures: list[np.ndarray], # gray [H,W] or RGB [H,W,3], uint8, of any size
-    columns: int = 6, # pictures in a row
+    columns: int = 6, # pictures per row
     width: int = 240, # width of each picture in pixels
 ) -> np.ndarray: # RGB, uint8
-    "One picture of many, in reading order. Pictures of other proportions are padded with black."
-    height = max(1, round(max(p.shape[0]/p.shape[1] for p in pictures)*width))
-    sheet = np.zeros((-(-len(pictures)//columns)*height, columns*width, 3), np.uint8)
-    for k, picture in enumerate(pictures):
+    "Many pictures in one, in reading order. Each is as wide as the others and padded with black at the bottom."
+    def height_of(picture): return max(1, round(picture.shape[0]/picture.shape[1]*width))
+    height = max(height_of(picture) for picture in pictures)
+    n_rows = -(-len(pictures)//columns)                        # rounded up
+    sheet = np.zeros((n_rows*height, columns*width, 3), np.uint8)
+    for place, picture in enumerate(pictures):
         rgb = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-        small = cv2.resize(rgb, (width, max(1, round(rgb.shape[0]/rgb.shape[1]*width))), interpolation=cv2.INTER_AREA)
-        top, left = k//columns*height, k%columns*width
+        small = cv2.resize(rgb, (width, height_of(picture)), interpolation=cv2.INTER_AREA)
+        top, left = place//columns*height, place%columns*width
         sheet[top:top + small.shape[0], left:left + width] = small
     return sheet

@@ -27,8 +27,8 @@ from .layout import DataError, Paths, natural_key, require_folder
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
 from .images import read_mask, read_pair, write_mask
 from .frames import frame_groups, group_note, masks_by_id, matched_pairs, pixel_sizes
-from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, hashes_record, made_by, pairs_record
-from .records import text_hash, training_facts, training_overlap, versions, weights_record
+from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_finished, join_lists, made_by
+from .records import maker_record, pairs_record, read_run, text_hash, training_facts, training_overlap, versions
 from .display import as_html, progress
 from .splits import PARTS, audit_splits
 from .dataset import UltrasoundBoneDataset
@@ -202,9 +202,9 @@ def folder_segmenter(
         raise DataError(f'{files[0]} is {mask.shape} and {frame.name} is {image.shape}. Both must have the same size.')
     place, root = folder.resolve(), paths.root.resolve()
     parts = place.relative_to(root).parts if place.is_relative_to(root) else place.parts[-2:]
-    made, all_masks = made_by(folder), [f for files in found.values() for f in files]
-    facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made}
-    return Segmenter('_'.join(parts), read, facts, weights_record(paths.models, made.get('weights_sha256')))
+    all_masks = [f for files in found.values() for f in files]
+    facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made_by(folder)}
+    return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder))
 
 # %% ../nbs/40_evaluation.ipynb #b22b8514
 def choose_segmenter(
@@ -425,8 +425,8 @@ def read_evaluation(
     folder = Path(folder)
     if not (folder/RUN_FILE).exists():
         raise DataError(f'{folder} holds no evaluation. Make one with `lumbar_seg evaluate`.')
-    run = read_json(folder/RUN_FILE)
-    if not run.get('finished', True):
+    run = read_run(folder)
+    if not is_finished(run):
         raise DataError(f'{folder} holds an evaluation that was stopped before its end. Run it again.')
     text_columns = {'filename': str, 'group': str, 'case': str}
     scores = read_table(folder/'scores.csv', dtype=text_columns, keep_default_na=False, na_values=[''])
@@ -456,7 +456,7 @@ def claim_folder(
     facts: dict, # of `run_facts`
 ):
     "Make room for an evaluation: one of something else is set aside, the same one is left to be overwritten."
-    earlier = read_json(folder/RUN_FILE) if (folder/RUN_FILE).exists() else {}
+    earlier = read_run(folder)
     as_stored = json.loads(json.dumps(facts, default=str))
     if any(earlier.get(name) != value for name, value in as_stored.items()):
         set_aside(folder)
@@ -557,14 +557,10 @@ def pool_evaluations(
     first = evaluations[0]
     if len({e.unit for e in evaluations}) > 1:
         raise DataError('Some folds were scored in mm and some in pixels. Give every frame a pixel_size_mm.')
-    frames, masks, notes = {}, {}, []
-    for e in evaluations:
-        frames |= e.run['data']['frames']
-        masks |= e.run['data']['masks']
-        notes += [note for note in e.notes if note not in few_groups_note(e.scores)]
+    notes = [note for e in evaluations for note in e.notes if note not in few_groups_note(e.scores)]
     shared = ('unit', 'root', 'truth', 'thresholds', 'trained_with', 'versions')
     run = {key: first.run[key] for key in shared if key in first.run} | {
-        'name': name, 'part': part, 'data': hashes_record(frames, masks),
+        'name': name, 'part': part, 'data': join_lists([e.run['data'] for e in evaluations]),
         'folds': [f"{e.name} {e.run.get('weights_sha256', '')}".strip() for e in evaluations]}
     claim_folder(folder, run)
     for e in evaluations: shutil.copytree(e.folder/'masks', folder/'masks', dirs_exist_ok=True)

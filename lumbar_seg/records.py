@@ -104,7 +104,9 @@ class WeightsRecord(TypedDict, total=False):
     threshold: Annotated[float, Field(gt=0, lt=1)] # a pixel with a probability above this is bone
     weights_sha256: str
     encoder_start: str # imagenet or random
+    started: str # date and time
     finished: bool
+    threshold_table: dict[str, list[float]] # threshold, dice: mean Dice on the val frames
 
 # %% ../nbs/04_records.ipynb #c4cf23af
 def record_path(

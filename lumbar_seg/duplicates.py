@@ -78,7 +78,7 @@ def similar_pairs(
     """All pairs of frames that show the same or nearly the same picture. Unreadable frames are similar to nothing;
     `lumbar_seg check` reports them. `DataError` for an invalid `min_similarity`."""
     if not 0 < min_similarity <= 1:
-        raise DataError(f'min_similarity is {min_similarity}. Choose a value above 0 and up to 1, such as 0.9.')
+        raise DataError(f'min_similarity is {min_similarity}. It must be above 0 and at most 1, such as 0.9.')
     thumbnails = np.zeros((len(files), THUMBNAIL**2), np.float32)
     for place, file in enumerate(progress(files, 'compare pictures', leave=False, delay=1)):
         try: thumbnails[place] = thumbnail(read_gray(file))

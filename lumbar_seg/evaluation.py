@@ -24,11 +24,12 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError, Paths, natural_key, require_folder
-from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
+from .storage import exclusive, read_table, set_aside, write_json, write_text
 from .images import read_mask, read_pair, write_mask
 from .frames import frame_groups, group_note, masks_by_id, matched_pairs, pixel_sizes
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_finished, join_lists, made_by
-from .records import maker_record, pairs_record, read_run, text_hash, training_facts, training_overlap, versions
+from .records import maker_record, pairs_record, read_run, text_hash, training_facts
+from .records import training_overlap, versions
 from .display import as_html, progress
 from .splits import PARTS, audit_splits
 from .dataset import UltrasoundBoneDataset

@@ -132,4 +132,4 @@ if __name__ == '__main__':
                     if line.startswith(SAYINGS): print(line)
     if error: sys.exit(error)
     if '--store' in sys.argv: store(page, notebook)
-    elif '--compare' in sys.argv: sys.exit('\n'.join(differences(page, notebook)))
+    elif '--compare' in sys.argv: sys.exit('\n'.join(differences(page, notebook)) or 0)

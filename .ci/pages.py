@@ -6,12 +6,14 @@
 
 It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to the
 last digit printed. What changes from run to run or from machine to machine is masked: paths, dates, times, versions and
-hashes. A cell that says `#| varies: training` shows figures of a trained network, which depend a little on the machine:
-they may differ by TRAINING_TOLERANCE. Of a cell that says `#| varies: machine` only the words are compared.
+hashes. A cell that says `#| varies: training` shows figures of a trained network. On the kind of processor that the page
+was stored on, they may differ by TRAINING_TOLERANCE, which is what threads make; on another kind, short trainings end
+elsewhere, so only the words are compared. So they are in a cell that says `#| varies: machine`.
 """
 import io
 import json
 import os
+import platform
 import re
 import sys
 from contextlib import redirect_stderr
@@ -30,7 +32,18 @@ MASKS = [                        # what is replaced before two texts are compare
     (r'[ \t]+', ' '),
 ]
 NUMBER = re.compile(r'(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?')
+VARIES = re.compile(r'^#\| varies: (training|machine)', flags=re.M)
+MACHINE_KEY = 'stored_on'                    # in the notebook's metadata, where a cell varies
 SAYINGS = ('skipped:', 'measured:')          # lines for the test log, which depend on what the machine has
+
+
+def machine():
+    "The kind of machine that decides how a training ends."
+    import torch
+    cpu = Path('/proc/cpuinfo')
+    model = re.search(r'model name\s*:\s*(.*)', cpu.read_text()) if cpu.exists() else None
+    name = model[1] if model else platform.processor()
+    return f'{name}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}'
 
 
 def run(path):
@@ -86,10 +99,8 @@ def same_line(stored, now, varies):
     return all(close(a, b, varies == 'training') for a, b in pairs)
 
 
-def difference(stored, now, source):
+def difference(stored, now, varies):
     "The first line that differs between two outputs of a cell, in words; empty if none does."
-    match = re.search(r'^#\| varies: (\w+)', source, flags=re.M)
-    varies = match[1] if match else ''
     stored, now = printed(stored), printed(now)
     for a, b in zip(stored, now):
         if not same_line(a, b, varies): return f'stored: {a}\n     now:    {b}'
@@ -100,12 +111,17 @@ def difference(stored, now, source):
 
 def differences(path, notebook):
     "A line for each cell whose output is not the stored one."
-    stored = {cell['id']: cell for cell in json.loads(path.read_text(encoding='utf-8'))['cells']}
+    content = json.loads(path.read_text(encoding='utf-8'))
+    stored = {cell['id']: cell for cell in content['cells']}
+    same_machine = MACHINE_KEY not in content['metadata'] or content['metadata'][MACHINE_KEY] == machine()
     found = []
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type != 'code': continue
         old = stored[cell['id']]
-        said = difference(old['outputs'], cell.get('outputs', []), ''.join(old['source']))
+        match = VARIES.search(''.join(old['source']))
+        varies = match[1] if match else ''
+        if varies == 'training' and not same_machine: varies = 'machine'
+        said = difference(old['outputs'], cell.get('outputs', []), varies)
         if said: found.append(f'cell {number} prints something else than is stored; run `make pages`\n     {said}')
     return found
 
@@ -119,6 +135,7 @@ def store(path, notebook):
         kept = [output for output in new[cell['id']] if output.get('name') != 'stderr']
         cell['outputs'] = json.loads(json.dumps(kept))
         cell['execution_count'] = None
+        if VARIES.search(''.join(cell['source'])): content['metadata'][MACHINE_KEY] = machine()
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
 
 

@@ -27,10 +27,11 @@ QUALITY = 92           # of the JPEG on the screen, of 100
 
 def frame_bytes(
     image: np.ndarray, # uint8, gray [H,W] or RGB [H,W,3]
+    quality: int = QUALITY, # of the JPEG, 0 to 100
 ) -> bytes:
     "The frame as a JPEG at full size."
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 # %% ../nbs/51_canvas.ipynb #fbaca777
 def layer(

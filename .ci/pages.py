@@ -6,7 +6,7 @@
 
 It runs a notebook the way `nbdev_test` does, in this process and without a Jupyter kernel. Numbers are compared to the
 last digit printed. What changes from run to run or from machine to machine is masked: paths, dates, times, versions and
-hashes. A cell that says `#| varies: training` shows figures of a trained network. On the kind of processor that the page
+hashes. A cell that says `#| varies: training` shows figures of a trained network. On the kind of machine that the page
 was stored on, they may differ by TRAINING_TOLERANCE, which is what threads make; on another kind, short trainings end
 elsewhere, so only the words are compared. So they are in a cell that says `#| varies: machine`.
 """

@@ -61,6 +61,8 @@ def run(path):
         directives = getattr(cell, 'directives_', None) or {}
         no_eval = directives.get('eval:', [''])[0].lower() == 'false'
         return cell.cell_type != 'code' or no_eval or bool(skip_flags & directives.keys())
+    for cell in notebook.cells:
+        if not is_skipped(cell): cell['outputs'] = []          # a cell that prints nothing now must not keep its old output
     shell = CaptureShell(path)
     os.chdir(path.parent)
     try: shell.run_all(notebook, exc_stop=True, preproc=is_skipped)

@@ -29,7 +29,7 @@ def mask_extent(
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # area_frac, top_rel, bottom_rel
     """Area as a fraction of the frame; first row and end of the last row as fractions of the height.
-    An empty mask has no height: nan."""
+    nan for the rows of an empty mask."""
     rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows): return {'area_frac': 0., 'top_rel': np.nan, 'bottom_rel': np.nan}
     return {'area_frac': float(mask.mean()), 'top_rel': rows[0]/len(mask), 'bottom_rel': (rows[-1] + 1)/len(mask)}
@@ -68,11 +68,11 @@ SPECK_FRACTION = .1      # of the smallest mask's area
 
 def thresholds_from(
     table: pd.DataFrame, # rows of `mask_extent`
-    base: Thresholds = Thresholds(), # noqa: B008 (frozen); for what masks say nothing about: probability and fallback
+    base: Thresholds = Thresholds(), # noqa: B008 (frozen); gives what masks cannot: probability and fallback
 ) -> Thresholds:
-    "Thresholds that hold all masks of the table, with room. `DataError` if all are empty."
+    "Thresholds that all masks of the table meet with a margin. `DataError` if all are empty."
     found = table[table.area_frac > 0]
-    if not len(found): raise DataError('All masks are empty, so they say nothing about bone. Draw some bone first.')
+    if not len(found): raise DataError('All masks are empty, so thresholds cannot be measured. Draw some bone first.')
     smallest, largest = float(found.area_frac.min()), float(found.area_frac.max())
     return replace(
         base,
@@ -226,7 +226,7 @@ def _group_plot(frames, groups):
             places = np.flatnonzero(part_of == part)
             axis.plot(places, groups[measure].iloc[places], '.', color=f'C{color}', label=part)
         axis.set(title=measure, xlabel='group')
-    axes[-1].legend(loc='upper left', bbox_to_anchor=(1.05, 1), fontsize=7)     # hides no dot
+    axes[-1].legend(loc='upper left', bbox_to_anchor=(1.05, 1), fontsize=7)     # beside the points, not over them
     figure.tight_layout()
     plt.close(figure)      # the notebook shows the returned figure once
     return figure

@@ -60,7 +60,7 @@ def notebook_name(
 
 # %% ../nbs/53_apps.ipynb #4996702f
 def _makes_call(notebook, call):
-    "Does a notebook file make this call? False if there is no such file, or it is damaged."
+    "Does this notebook make this call? False if it is missing or damaged."
     import nbformat
     with contextlib.suppress(Exception):             # nbformat raises errors of many kinds
         return any(call in cell.source for cell in nbformat.read(notebook, as_version=4).cells)

@@ -39,7 +39,7 @@ from .canvas import COLORS, TOOLS, FrameCanvas, bone_box, frame_bytes, layer
 def source_pairs(
     source: Source, # from `find_source`
 ) -> dict[str, tuple[Path, Path]]: # file name of the frame -> (frame, mask), in natural order
-    "The frames of a source, each with the path of its mask. `DataError` if there are none; it says how to make some."
+    "The frames of a source, each with the path of its mask. `DataError`, which says how to make some, if none."
     require_folder(source.frames, source.remedy)
     if source.needs_mask:
         pairs = matched_pairs(source.frames, require_folder(source.masks, source.remedy))
@@ -51,7 +51,7 @@ def source_pairs(
             pairs.append((frame, masks.get(frame.stem, [new_mask])[0]))
     if not pairs:
         without = f' with a mask in {source.masks}' if source.needs_mask else ''
-        raise DataError(f'{source.frames} has no frame{without}. {source.remedy}')
+        raise DataError(f'{source.frames} has no frames{without}. {source.remedy}')
     return {frame.name: (frame, mask) for frame, mask in pairs}
 
 # %% ../nbs/52_browser.ipynb #ba68101e
@@ -59,24 +59,24 @@ def source_table(
     paths: Paths, # data layout
     source: Source, # from `find_source`
 ) -> pd.DataFrame: # columns of numbers, indexed by filename
-    "What the source's CSV and frames.csv know about the frames. `DataError` if the CSV has no column `filename`."
+    "Numbers about the frames from the source's CSV and frames.csv. `DataError` if the CSV has no column `filename`."
     tables = []
     if source.table and source.table.exists():
         table = read_table(source.table, dtype={'filename': str})
         tables.append(table.drop_duplicates('filename').set_index('filename'))
     tables.append(read_frames_csv(paths))
     joined = pd.concat([table.select_dtypes('number') for table in tables], axis=1)
-    return joined.loc[:, ~joined.columns.duplicated()]           # a column of both is taken from the source
+    return joined.loc[:, ~joined.columns.duplicated()]           # if both have a column, the source's wins
 
 # %% ../nbs/52_browser.ipynb #2b6110a0
 @dataclass
 class Look:
-    "A frame as it was read, with all its masks; or the `error` that kept it from being read."
+    "A frame with all its masks, or the `error` that prevented reading it."
     image: np.ndarray | None = None # uint8 [H,W]
     masks: dict = field(default_factory=dict) # kind -> bool [H,W]
     sha: str = '' # SHA-256 of the mask to judge; empty if there is none
     error: str = ''
-    jpeg: bytes = b'' # the frame as it goes to the screen
+    jpeg: bytes = b'' # the frame as sent to the screen
     stamp: tuple = () # times and sizes of the files, to notice when one changes
 
 # %% ../nbs/52_browser.ipynb #a9d08da1
@@ -144,7 +144,7 @@ class MaskBrowser(widgets.VBox):
 # %% ../nbs/52_browser.ipynb #2346983e
 @patch
 def _state(self: MaskBrowser, name: str) -> str:
-    "Where the review of a frame stands."
+    "Review status of a frame."
     mask, review = self.pairs[name][1], self.reviews.get(name)
     if not review or not mask.exists(): return OPEN_STATES[0]
     return review_state(mask, review)
@@ -158,7 +158,7 @@ def _first_open(self: MaskBrowser) -> str:
 
 # %% ../nbs/52_browser.ipynb #e4f73273
 def _wide(pixels):
-    "Options of a widget with a label: its width."
+    "Arguments that set the width of a labeled widget."
     return {'layout': {'width': f'{pixels}px'}, 'style': {'description_width': 'initial'}}
 
 def _button(text, icon='', width=100, tip='', **kwargs):
@@ -169,7 +169,7 @@ def _toggle(text, tip, width=105, **kwargs):
 
 # %% ../nbs/52_browser.ipynb #af153b0e
 BY_NAME = 'file name'         # the order without sorting
-ALL = 'all'                   # frames whatever their decision
+ALL = 'all'                   # every frame, whatever its decision
 
 @patch
 def _filter_row(self: MaskBrowser) -> list:
@@ -284,7 +284,7 @@ VIEW_TRAITS = ('opacity', 'contrast', 'gamma', 'visible', 'contour', 'zoomed', '
 
 @patch
 def _connect(self: MaskBrowser):
-    "Tie the widgets to what they do."
+    "Connect each widget to what it does."
     for trait in VIEW_TRAITS: link((getattr(self, trait), 'value'), (self.canvas, trait))
     for part in (self.state, self.column, self.least, self.most, self.order, self.descending):
         part.observe(lambda change: self._filter(self.name), 'value')
@@ -353,7 +353,7 @@ def _filter(self: MaskBrowser, name: str):
     rank = {n: k for k, n in enumerate(ordered)}
     last = max(0, len(self.shown) - 1)
     position = next((k for k, n in enumerate(self.shown) if rank[n] >= rank[name]), last)
-    # both in one message: told the new end alone, the slider in the page would send back a position of its own
+    # both in one message: given only the new maximum, the slider in the page would send back its own position
     with self.index.hold_sync(), self.index.hold_trait_notifications():
         self.index.max = last
         self.index.value = position
@@ -432,7 +432,7 @@ def _visible_masks(self: MaskBrowser) -> dict[str, np.ndarray]:
 
 @patch
 def _show(self: MaskBrowser):
-    "Show frame and masks, or the error in their place."
+    "Show the frame and its masks, or the error instead."
     error = self.look.error
     self.message.value = f'<h3>{html.escape(error)}</h3>' if error else ''
     self.canvas.layout.display = 'none' if error else ''
@@ -484,7 +484,7 @@ def _numbers(self: MaskBrowser) -> list[str]:
 # %% ../nbs/52_browser.ipynb #194437f8
 @patch
 def _review_text(self: MaskBrowser) -> str:
-    "Where the review and the drawing of the frame on the screen stand."
+    "Status of the review, and of an unsaved drawing, of the frame on the screen."
     text, review = self.states[self.name], self.reviews.get(self.name)
     if not self.look.sha and not self.look.error: text = 'no mask yet, press E to draw one'
     elif text == 'outdated': text = f"outdated: the mask has changed since it was {DECISIONS[review['decision']]}"
@@ -549,7 +549,7 @@ def _thumbnail(self: MaskBrowser, name: str) -> np.ndarray:
 # %% ../nbs/52_browser.ipynb #f37f8a77
 @patch
 def _thumbnails(self: MaskBrowser, on: bool):
-    "Show a page of thumbnails from the present frame on, or go back to the frame."
+    "Show a page of thumbnails that starts with the current frame, or go back to the frame."
     self.sheet = on and bool(self.shown)
     if self.drawing: self.draw.value = False
     if not self.sheet: return self._show()
@@ -591,14 +591,14 @@ def _write_review(self: MaskBrowser, name: str, row: dict) -> bool: # was it wri
 # %% ../nbs/52_browser.ipynb #7e83f062
 @patch
 def _review_row(self: MaskBrowser, name: str, decision: str, note: str, sha: str) -> dict: # of `REVIEW_COLUMNS`
-    "A decision of now, by the reviewer of this browser."
+    "A decision made now by the reviewer of this browser."
     now = datetime.now().isoformat(timespec='seconds')
     return dict(zip(REVIEW_COLUMNS, [now, name, decision, note, self.reviewer.value, sha]))
 
 # %% ../nbs/52_browser.ipynb #7a940ff4
 @patch
 def _decide(self: MaskBrowser, decision: str):
-    "Write the decision on the frame on the screen, and go on to the next."
+    "Save a decision on the frame on the screen, and move to the next frame."
     if not self.shown or self.sheet or not self.look.sha: return
     if decision == 'keep' and self.look.error: return              # a mask nobody has seen on its frame
     if self.drawing:
@@ -616,7 +616,7 @@ def _decide(self: MaskBrowser, decision: str):
 # %% ../nbs/52_browser.ipynb #3134a7be
 @patch
 def _take_back(self: MaskBrowser):
-    "Take back the last decision of this browser, by writing again what was there before it."
+    "Take back the last decision made in this browser by writing the one before it again."
     if not self.taken: return self._tell('There is no decision to take back.')
     name, before = self.taken[-1]
     row = self._review_row(name, TAKEN_BACK, '', self.reviews[name]['mask_sha256'])
@@ -646,7 +646,7 @@ def _begin(self: MaskBrowser):
 
 @patch
 def _continue_draft(self: MaskBrowser):
-    "Put the draft, if there is one, into the drawing. Undo leads back to the mask."
+    "Put the draft, if there is one, into the drawing. Undo goes back to the mask."
     draft = draft_path(self.paths, Path(self.name))
     if not draft.exists(): return
     try: mask = read_mask(draft)

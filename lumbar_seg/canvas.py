@@ -38,7 +38,7 @@ def layer(
     name: str, # one of `COLORS`
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # name, color and png
-    "A mask in the form that the canvas takes."
+    "A mask in the form the canvas expects."
     return {'name': name, 'color': list(COLORS[name]), 'png': encode_png(mask.astype(np.uint8)*255)}
 
 # %% ../nbs/51_canvas.ipynb #0c93e6b1
@@ -46,7 +46,7 @@ def bone_box(
     masks: list[np.ndarray], # bool [H,W], all of one size
     margin: float = .08, # around the bone, as a fraction of the frame's longer side
 ) -> list[int] | None: # left, top, right, bottom in pixels; None if no mask shows bone
-    "The part of the frame that shows the bone of all masks."
+    "The part of the frame that contains the bone of all masks."
     if not masks: return None
     bone = np.any(masks, axis=0)
     if not bone.any(): return None
@@ -96,7 +96,7 @@ class FrameCanvas(anywidget.AnyWidget):
 def receive(self: FrameCanvas,
     message: dict, # see the table above
 ):
-    "Take a message of the page. A program may send messages too, in place of keys and mouse."
+    "Handle a message from the page. Code may send messages too, in place of keys and mouse."
     if 'shown' in message: self.shown = message['shown']
     elif self.handle: self.handle(message)
 

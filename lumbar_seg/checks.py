@@ -38,7 +38,7 @@ REMEDIES = {
     'empty mask': 'Draw the bone; or, if there is none, write has_bone = 0 for this frame in frames.csv.',
     'mostly foreground': 'More than half is marked as bone: the mask may be inverted.',
     'row under another name': 'In frames.csv, write the name exactly as the file is called, with its ending: as it is, '
-                              'the row counts for no frame.',
+                              'the row applies to no frame.',
     'row without frame': 'Nothing, if frames.csv covers more frames than are here; otherwise correct the names in it.',
 }
 NOTES = ('frame without mask', 'row without frame')
@@ -123,7 +123,7 @@ def _frame_findings(frames, masks):
         if stem not in masks: yield 'frame without mask', files[0], ''
 
 def _mask_findings(frames, masks, waiting):
-    "Findings in the names of masks. `waiting` are stems of frames that are there, in an unsupported format."
+    "Findings in the names of masks. `waiting` are stems of frames in an unsupported format."
     similar = {_loose_stem(stem): files[0].name for stem, files in frames.items()}
     for stem, files in masks.items():
         if len(files) > 1: yield 'two masks for one frame', files[0], ' and '.join(f.name for f in files)

@@ -24,7 +24,7 @@ from .layout import ROOT_VARIABLE, DataError, Paths
 # %% ../nbs/61_cli.ipynb #f2a0dd3c
 class Command(typing.NamedTuple):
     "A subcommand."
-    function: str # page and function
+    function: str # module and function
     summary: str # what it is for, in one line
 
 COMMANDS = {
@@ -70,13 +70,13 @@ def overview() -> str:
 def command_function(
     name: str, # one of `COMMANDS`
 ) -> Callable:
-    "The function of a subcommand. Its page is imported now."
+    "Import the module of a subcommand and return its function."
     module, function = COMMANDS[name].function.split('.')
     return getattr(importlib.import_module(f'lumbar_seg.{module}'), function)
 
 # %% ../nbs/61_cli.ipynb #20e583b5
 def _value_type(annotation):
-    "The type that argparse turns text into: that of `int | None` is int, that of a choice of texts is str."
+    "The type that argparse converts text to: int for `int | None`, str for a choice of texts."
     kinds = typing.get_args(annotation) or (annotation,)
     return next((kind for kind in kinds if kind in (int, float)), str)
 
@@ -87,7 +87,7 @@ def _add_option(parser, name, annotation, default, text):
         parser.add_argument(name, type=_value_type(annotation), help=text)
         return
     option = '--' + name.replace('_', '-')
-    text = text.replace('%', '%%')                  # argparse has its own use for a percent sign
+    text = text.replace('%', '%%')                  # a percent sign is special to argparse
     if annotation is bool: parser.add_argument(option, action='store_true', default=default, help=text)
     else: parser.add_argument(option, type=_value_type(annotation), default=default, help=text)
 
@@ -142,12 +142,12 @@ def _mask_and_frame_folders(paths):
     return [*fixed, *paths.root.glob('masks*'), *paths.reports.glob('*/masks')]
 
 def _figure_file(out, paths):
-    "The file meant by `--out`. `DataError` if no figure can be written there, or if it lies among frames or masks."
+    "The file to write for `--out`. `DataError` if it cannot be a figure, or is in a folder of frames or masks."
     from matplotlib.backend_bases import FigureCanvasBase
     path = Path(out)
     for folder in _mask_and_frame_folders(paths):
         if path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f'{path} lies among the frames or masks in {folder}. Write the figure to another folder.')
+            raise DataError(f'{path} is inside {folder}, a folder of frames or masks. Write to another folder.')
     if path.is_dir() or str(out).endswith(('/', os.sep)):
         raise DataError(f"{path} is a folder. Give a file, such as {path/'figure.png'}.")
     if not path.suffix: path = path.with_name(f'{path.name}.png')
@@ -192,7 +192,7 @@ def show(
 # %% ../nbs/61_cli.ipynb #e944d57a
 DISK_ADVICE = {
     errno.ENOSPC: 'The disk is full. Make room',
-    errno.EDQUOT: 'Your share of the disk is used up. Make room',
+    errno.EDQUOT: 'Your disk quota is used up. Make room',
     errno.EACCES: 'Close the program that has it open, or ask for permission to write',
     errno.EROFS: 'The disk is read-only. Choose another root',
 }
@@ -207,7 +207,7 @@ def disk_message(
 
 # %% ../nbs/61_cli.ipynb #b49f07bb
 def _dashed(argument):
-    "--batch_size and --batch-size are one option."
+    "Make --batch_size mean the same as --batch-size."
     option, equals, value = argument.partition('=')
     return option.replace('_', '-') + equals + value if argument.startswith('--') else argument
 
@@ -226,7 +226,7 @@ def _say(message, status=2):
 
 # %% ../nbs/61_cli.ipynb #75bf91d5
 def _outcome(argv):
-    "The exit status of a command line, and what is to be printed."
+    "Run a command line; return its exit status and the text to print."
     if not argv or argv[0] in ('-h', '--help'): return 0, overview()
     if argv[0] == '--version': return 0, __version__
     name, *arguments = argv
@@ -252,7 +252,7 @@ def main(
     status, text = _outcome(list(sys.argv[1:] if argv is None else argv))
     try: print(text, end='\n' if text else '', flush=True)
     except OSError as e:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # or Python tries once more as it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # or Python tries again as it exits
         if isinstance(e, BrokenPipeError): return status                     # the reader has seen enough
         print(f'lumbar_seg: done, but the result cannot be printed: {e.strerror}.', file=sys.stderr)
         return max(status, 1)

@@ -39,7 +39,7 @@ DEMO_SETTINGS = {
 def _set_earlier_demo_aside(
     root: Path, # folder for the demo
 ):
-    "Make way for a new demo. `DataError` if the folder holds something else."
+    "Set an earlier demo aside. `DataError` if the folder holds anything else."
     if root.exists() and not (root/'phantom.json').exists():
         raise DataError(f'{root} is not an earlier demo, so nothing was changed. Choose another folder with --root.')
     set_aside(root)
@@ -118,7 +118,7 @@ class DemoReport:
     seconds: float
 
     def __str__(self):
-        return (f'\nScores on the test frames, {self.seconds:.0f} s in all:\n{self.scores.round(3).to_string()}\n\n'
+        return (f'\nScores on the test frames, {self.seconds:.0f} s in total:\n{self.scores.round(3).to_string()}\n\n'
                 f'Contact sheet:             {self.sheet}\n'
                 f'Report for a web browser:  {self.page}\n'
                 f'Masks and tables:          {self.root}\n'

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 def as_html(
     text: str, # may hold file names, and so any characters
 ) -> str: # HTML
-    "Text for a notebook, shown just as it is: `<b>` in a file name is neither markup nor a script."
+    "Text for a notebook, shown exactly as it is: `<b>` in a file name is neither markup nor a script."
     return f'<pre>{html.escape(str(text))}</pre>'
 
 # %% ../nbs/05_display.ipynb #3c2bb9a8

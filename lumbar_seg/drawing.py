@@ -112,7 +112,7 @@ def stroke(self: Drawing,
 
 # %% ../nbs/50_drawing.ipynb #3a940e1b
 def _step(drawing, source, target):
-    "Take the latest mask from `source` and put the present one into `target`."
+    "Take the latest mask from `source` and put the current one into `target`."
     if not source: return False
     target.append(np.packbits(drawing.mask))
     bits = np.unpackbits(source.pop(), count=drawing.mask.size)
@@ -205,7 +205,7 @@ def save_drawing(
         _copy_frame(paths, frame)
         if not _holds(target, mask): target = _replace_mask(target, mask)
         draft = draft_path(paths, frame)
-        draft.unlink(missing_ok=True)           # last: until everything is in place, the draft has the drawing
+        draft.unlink(missing_ok=True)           # last: until everything is in place, the draft keeps the drawing
         remove_temporaries(paths.images/frame.name, draft, paths.masks_manual/KEPT)
     return target
 

@@ -68,7 +68,7 @@ def pairs_above(
 
 # %% ../nbs/13_duplicates.ipynb #4454d21a
 MIN_SIMILARITY = .9      # frames at least this similar count as nearly the same picture
-MIN_SET = 10             # with fewer files one cannot tell which places never change
+MIN_SET = 10             # with fewer files, it is unclear which places never change
 MIN_VARIATION = 2.       # gray values: standard deviation over the files, for a place that does change
 
 def similar_pairs(
@@ -94,7 +94,7 @@ def connected_groups(
     names: list[str], # unique names
     links: list[tuple[str, str]], # pairs that belong together
 ) -> dict[str, str]: # name -> the first name, in the order of `names`, that it is linked with
-    "Put together what is linked, over any number of steps."
+    "Group names that are linked, over any number of steps."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     if not names: return {}

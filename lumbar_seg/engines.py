@@ -66,7 +66,7 @@ def has_openvino() -> bool:
 
 # %% ../nbs/33_engines.ipynb #196c824a
 def quiet_openvino():
-    "The module `openvino`, unable to send usage statistics. `DataError` if it was imported before, able to."
+    "The module `openvino`, unable to send usage statistics. `DataError` if it was imported before with them on."
     if sys.modules.get('openvino_telemetry') is not None:
         raise DataError('OpenVINO was already imported with its usage statistics (openvino_telemetry) switched on. '
                         'Restart Python, and import lumbar_seg first.')
@@ -90,7 +90,7 @@ def save_openvino(
     converted, # `openvino.Model`
     path: Path, # ends in `.xml`; the numbers go into a `.bin` beside it
 ):
-    """Write the network, in 32 bits or as quantized, so that no half-written one ever stands under its name.
+    """Write the network, in 32 bits or as quantized, so that a half-written one never has its final name.
     `OSError` if it cannot be written; `DataError` if another run is writing it or the folder cannot be written to."""
     temporary = temporary_name(path)
     with exclusive(path):

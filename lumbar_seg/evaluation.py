@@ -43,7 +43,7 @@ from .prediction import Predictor, find_weights
 def measures_in(
     unit: str, # mm or px
 ) -> list[str]: # columns of `frame_scores`
-    "The scores of a report, the most telling first."
+    "The scores of a report, the most informative first."
     strict, middle, loose = [f'{tolerance:g}{unit}' for tolerance in TOLERANCES[unit]]
     rim = f'{BOUNDARY_WIDTH[unit]:g}{unit}'
     return [f'f1_{strict}', f'f1_{middle}', f'f1_{loose}', f'precision_{middle}', f'recall_{middle}',
@@ -60,7 +60,7 @@ def main_measure(
 def is_distance(
     measure: str, # a column of `frame_scores`
 ) -> bool:
-    "Is it a distance, so that less is better?"
+    "Is it a distance, where lower is better?"
     return measure.startswith(('assd', 'hd95'))
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c18
@@ -70,7 +70,7 @@ TITLES = {'f1': 'F1', 'assd': 'ASSD', 'hd95': 'HD95', 'dice': 'Dice', 'iou': 'Io
 def measure_title(
     measure: str, # a column of a table of scores
 ) -> str:
-    "`f1_1mm` in words: F1 at 1 mm. A name that is not a measure comes back as it is."
+    "`f1_1mm` in words: F1 at 1 mm. A name that is not a measure is returned unchanged."
     name, tolerance, unit = re.fullmatch(r'(.+?)(?:_([\d.]*)(mm|px))?', measure).groups()
     title = TITLES.get(name, name)
     if tolerance: return f'{title} at {tolerance} {unit}'
@@ -89,7 +89,7 @@ def summarize_scores(
     low, high = bootstrap_ci(found.to_numpy(float), with_bone.group.tolist())
     summary = pd.DataFrame({'mean': found.mean(), 'low': low, 'high': high, 'median': found.median()})
     shares = [m for m in measures if not is_distance(m)]
-    summary['low'] = summary.low.clip(lower=0)                 # a stretched interval may leave the possible values
+    summary['low'] = summary.low.clip(lower=0)                 # a stretched interval may exceed the possible values
     summary.loc[shares, 'high'] = summary.high[shares].clip(upper=1)
     summary['worst_5_percent'] = [found[m].quantile(.95 if is_distance(m) else .05) for m in measures]
     return summary.rename_axis('measure')
@@ -98,11 +98,11 @@ def summarize_scores(
 def plain_label(
     text: str, # a file name, or a name made from one
 ) -> str:
-    "The text with its `$` escaped: between two of them, matplotlib would read a formula."
+    "The text with its `$` escaped, because matplotlib reads what is between two of them as a formula."
     return str(text).replace('$', r'\$')
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c23
-MAX_LABELS = 80        # names of groups that can be read below a picture
+MAX_LABELS = 80        # group names that are still readable below a figure
 
 def show_scores(
     scores: pd.DataFrame, # a row of `frame_scores` for each frame, and its group
@@ -133,8 +133,8 @@ def rate_interval(
     happened: np.ndarray, # bool [n], for each frame
     groups: list[str], # the group of each frame
 ) -> tuple[float, float]: # low and high
-    """95 % interval of how often something happens: bootstrap over groups, or exact (Clopper and Pearson) if it never
-    or always happened. nan without frames, and for too few groups if it happened now and then."""
+    """95 % interval of a rate: bootstrap over groups, or exact (Clopper and Pearson) if it happened never or always.
+    nan without frames; nan for too few groups if it happened only sometimes."""
     if len(happened) and (happened.all() or not happened.any()):
         from scipy import stats       # takes most of a second to load
         n_groups = len(set(groups))
@@ -147,7 +147,7 @@ def rate_interval(
 def detection(
     scores: pd.DataFrame, # a row of `frame_scores` for each frame, and its group
 ) -> dict: # counts; false_positive_rate with low and high, nan where every frame shows bone
-    "Was bone missed altogether, or seen where there is none?"
+    "How often bone was missed altogether, or marked where there is none."
     without = scores[~scores.case.isin(WITH_BONE)]
     wrong = (without.case == 'false positive').to_numpy()
     low, high = rate_interval(wrong, without.group.tolist())
@@ -160,7 +160,7 @@ def detection(
 class Segmenter:
     "Whose masks are scored: a model, or the person or program behind a folder."
     name: str # also in the name of the folder of results
-    predict: Callable # (path of a frame, its picture) -> mask, bool [H,W]; `DataError` where there is none
+    predict: Callable # (path of a frame, its picture) -> mask, bool [H,W]; `DataError` if there is none
     facts: dict # for the record: what these masks depend on
     record: dict # of the weights; empty where unknown
 
@@ -228,12 +228,12 @@ class FrameSet:
     groups: dict[str, str] # file name -> group
     sizes: dict[str, tuple[float, float] | None] # file name -> height and width of a pixel in mm; or None for all
     split: str | None = None # fingerprint of the three lists
-    warnings: list[str] = field(default_factory=list) # why scores on these frames flatter
+    warnings: list[str] = field(default_factory=list) # why scores on these frames are too good
     notes: list[str] = field(default_factory=list) # what else a reader must know
 
     @property
     def unit(self) -> str:
-        "Of distances: mm or px."
+        "Unit of distances: mm or px."
         return unit_of(next(iter(self.sizes.values())))
 
 # %% ../nbs/40_evaluation.ipynb #1ce277f0
@@ -298,7 +298,7 @@ def score_pairs(
 def overlap_warnings(
     scores: pd.DataFrame, # with a column `training_overlap`
 ) -> list[str]: # a line for each kind of overlap; none if the model has seen none of the frames
-    "Which of the frames the model knew before."
+    "Which of the frames the model has seen in training."
     lines = []
     for kind, words in OVERLAPS.items():
         names = scores.filename[scores.training_overlap == kind].tolist()
@@ -326,7 +326,7 @@ def _threshold_note(segmenter, split):
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c35
 def _notes(segmenter, frames, scores):
-    "What narrows the meaning of these scores."
+    "What limits the meaning of these scores."
     lines = []
     if (scores.training_overlap == 'unknown').any():
         whose = 'These weights have' if 'weights' in segmenter.facts else 'The model that made these masks, if any, has'
@@ -348,7 +348,7 @@ class Evaluation:
     curve: pd.DataFrame # F1 at growing tolerances (columns) for each frame with bone (rows)
     run: dict # what was run
     folder: Path # where all of it was written
-    warnings: list[str] = field(default_factory=list) # why the scores flatter
+    warnings: list[str] = field(default_factory=list) # why the scores are too good
     notes: list[str] = field(default_factory=list) # what else a reader must know
     failed: list[str] = field(default_factory=list) # frames that could not be scored
 
@@ -422,13 +422,13 @@ def write_evaluation(
 def read_evaluation(
     folder: str | Path, # reports/<name>_<list>
 ) -> Evaluation:
-    "Read an evaluation from its folder. `DataError` if there is none, or if it was stopped before its end."
+    "Read an evaluation from its folder. `DataError` if there is none, or if it is unfinished."
     folder = Path(folder)
     if not (folder/RUN_FILE).exists():
         raise DataError(f'{folder} holds no evaluation. Make one with `lumbar_seg evaluate`.')
     run = read_run(folder)
     if not is_finished(run):
-        raise DataError(f'{folder} holds an evaluation that was stopped before its end. Run it again.')
+        raise DataError(f'{folder} holds an unfinished evaluation. Run it again.')
     text_columns = {'filename': str, 'group': str, 'case': str}
     scores = read_table(folder/'scores.csv', dtype=text_columns, keep_default_na=False, na_values=[''])
     curve = read_table(folder/'curve.csv', dtype={'filename': str}).set_index('filename')
@@ -456,7 +456,7 @@ def claim_folder(
     folder: Path, # of an evaluation
     facts: dict, # of `run_facts`
 ):
-    "Make room for an evaluation: one of something else is set aside, the same one is left to be overwritten."
+    "Make room for an evaluation: a different one is set aside, the same one is left to be overwritten."
     earlier = read_run(folder)
     as_stored = json.loads(json.dumps(facts, default=str))
     if any(earlier.get(name) != value for name, value in as_stored.items()):
@@ -548,13 +548,13 @@ def compare_evaluations(
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c45
 def pool_evaluations(
-    evaluations: list[Evaluation], # that share no frame, one for each fold
+    evaluations: list[Evaluation], # one for each fold, without common frames
     name: str, # of the whole
     folder: Path, # for its files
     part: str = 'all folds', # name of the frames together
 ) -> Evaluation:
-    """One evaluation over the frames of several, written into `folder`; a column `fold` of its `scores` counts them.
-    Warnings and notes are those of all. `DataError` if they were scored in different units."""
+    """One evaluation over the frames of several, written into `folder`; the column `fold` of its `scores` numbers them.
+    It has the warnings and notes of all. `DataError` if they were scored in different units."""
     first = evaluations[0]
     if len({e.unit for e in evaluations}) > 1:
         raise DataError('Some folds were scored in mm and some in pixels. Give every frame a pixel_size_mm.')

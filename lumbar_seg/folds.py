@@ -30,11 +30,11 @@ from .evaluation import Evaluation, evaluate_segmenter, model_segmenter, pool_ev
 from .report import Report, write_report
 
 # %% ../nbs/42_folds.ipynb #daa64666
-AREA_CLASSES = 4         # of frames with bone; frames without bone are a class of their own
+AREA_CLASSES = 4         # of frames with bone; those without bone are one more class
 
 def area_classes(
     areas: np.ndarray, # [n], area fraction of each mask
-    k: int, # number of folds: classes are merged until one has so many frames
+    k: int, # number of folds: fewer classes are made until one has this many frames
 ) -> np.ndarray: # int [n], 0 for an empty mask, else 1 to `AREA_CLASSES`; all 0 for very few frames
     "Which quarter (third, half) of the masks with bone each mask is in, by area."
     with_bone = areas > 0
@@ -108,9 +108,9 @@ def make_folds(
         for part in PARTS: lists[root.splits/f'{part}.txt'] = fold[part]
     with exclusive(folder):
         if replace: set_aside(folder)
-        for file, wanted in lists.items():                 # a missing one, after a run was killed, is written now
+        for file, wanted in lists.items():                 # one that is missing after a killed run is written now
             if file.exists() and read_split(file) != wanted:
-                raise DataError(f'{file} is another list: the frames, their groups or areas, or the seed have changed. '
+                raise DataError(f'{file} is a different list: the frames, groups, areas or seed have changed. '
                                 'Use --replace to set all folds aside.')
         settings = read_split_settings(paths) | {'seed': seed, 'folds': k, 'include_test': include_test}
         for root in roots: write_json(root.splits/'splits.json', settings)
@@ -160,7 +160,7 @@ def _is_made_of(ensemble, members):
 def fold_thresholds(
     fold: Paths, # the root with the lists of a fold
 ) -> Thresholds:
-    "Those of the root if nothing was measured for them, else measured anew on the fold's own training masks."
+    "The thresholds of the root if they were not measured, else measured again on the fold's own training masks."
     kept = load_thresholds(fold)
     if not kept.measured_on: return kept
     measured = thresholds_from(analyze_masks(fold, part='train').table, kept)
@@ -214,7 +214,7 @@ def cross_validate(
     quiet: bool = False, # print no line for each epoch
 ) -> CrossValidation:
     """Train and test K models, each on its fold; score all frames together; save the ensemble. When repeated, it does
-    what is left. `DataError` for pseudo-labels, lists or pixel sizes that do not suit folds."""
+    what is left. `DataError` for pseudo-labels, and for lists or pixel sizes that do not work with folds."""
     if config.pseudo:
         raise DataError('Pseudo-labels come from a model that has seen frames of every fold. '
                         'Train with pseudo-labels or with folds, not with both.')

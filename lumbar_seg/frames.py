@@ -62,7 +62,7 @@ def mask_id(
 def is_named_like_mask(
     frame: Path, # an image file
 ) -> bool:
-    "Would the mask of this frame be taken for that of another one? True for `1_mask.jpg`."
+    "Would the mask of this frame be mistaken for another frame's? True for `1_mask.jpg`."
     stem = Path(frame).stem
     return mask_id(stem) != stem
 
@@ -180,7 +180,7 @@ def named_groups(
     names: list[str], # file names of frames
     group_pattern: str | None, # regular expression of a file's stem; group 1 names the group. None: frames.csv
 ) -> dict[str, str]: # file name -> group; a frame without a group has its own name there
-    "The groups as given, by the file names or by frames.csv. `DataError` if no frame at all has one there."
+    "The groups that the file names or frames.csv give. `DataError` if they give none for any of the frames."
     if group_pattern:
         groups, source = _groups_by_name(names, group_pattern), f"The group pattern '{group_pattern}'"
     else:
@@ -198,7 +198,7 @@ def _usable_pattern(pattern):
     return pattern
 
 class SplitSettings(TypedDict, total=False):
-    "What `splits.json` says of how the lists were made. Cross-validation adds the number of folds."
+    "What `splits.json` says about how the lists were made. Cross-validation adds the number of folds."
     seed: int
     fractions: list[float]
     group_pattern: Annotated[str, AfterValidator(_usable_pattern)] | None

@@ -123,7 +123,7 @@ def read_pair(
         frame_size = f'{image.shape[1]}x{image.shape[0]}'
         mask_size = f'{bone.shape[1]}x{bone.shape[0]}'
         raise DataError(f'{mask} is {mask_size} but {Path(frame).name} is {frame_size} pixels. '
-                        'Export both at one size; `lumbar_seg check` finds all such pairs.')
+                        'Export both at the same size; `lumbar_seg check` finds all such pairs.')
     return image, bone
 
 # %% ../nbs/02_images.ipynb #2a51c7dc

@@ -169,7 +169,7 @@ def _share_names(unit):
     return [*names, f'boundary_iou_{BOUNDARY_WIDTH[unit]:g}{unit}']
 
 def _scores_without_lines(prediction, truth, unit, size):
-    "All right where both masks are empty, all wrong where one is."
+    "Perfect scores if both masks are empty, the worst ones if only one is."
     height, width = truth.shape
     if prediction.any() or truth.any(): share, distance = 0., float(np.hypot(height*size[0], width*size[1]))
     else: share, distance = 1., 0.

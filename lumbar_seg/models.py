@@ -92,7 +92,7 @@ def encoder_unet(
         warnings.warn(f'The {encoder_weights} weights of the encoder cannot be downloaded ({type(e).__name__}), so '
                       'training starts from random weights and needs more epochs. To use them, connect once to the '
                       'internet and train again.', stacklevel=2)
-    torch.set_rng_state(generator_state)       # the failed attempt drew numbers; the seed must give the same weights
+    torch.set_rng_state(generator_state)       # the failed try drew random numbers; a seed must give the same weights
     return smp.Unet(encoder_weights=None, **settings), 'random'
 
 # %% ../nbs/23_models.ipynb #3abc163e
@@ -128,7 +128,7 @@ class Ensemble(nn.Module):
 
     def forward(self, x):
         p = torch.stack([member(x).sigmoid() for member in self.members]).mean(0).clamp(1e-6, 1 - 1e-6)
-        return torch.log(p) - torch.log(1 - p)          # torch.logit, in steps that other engines know too
+        return torch.log(p) - torch.log(1 - p)          # torch.logit, in steps that other engines support
 
 # %% ../nbs/23_models.ipynb #167f9d6b
 def save_tensors(
@@ -164,7 +164,7 @@ def _load_content(path):
                         'Ask its author for a plain state_dict.') from e
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError) as e:      # all seen
         raise DataError(f'{path} is damaged or is not a file of PyTorch weights ({type(e).__name__}). '
-                        'Copy or train it again.') from e
+                        'Copy it again, or train again.') from e
 
 # %% ../nbs/23_models.ipynb #23a0b108
 def _is_state_dict(content):
@@ -228,7 +228,7 @@ def _empty_model(state):
 
 # %% ../nbs/23_models.ipynb #29a763fb
 def _require_one_channel(network):
-    "`ValueError` if a foreign network returns more than one channel. One that does not take a small frame is believed."
+    "`ValueError` if a foreign network returns more than one channel. One that cannot take a small frame passes."
     in_channels = next(network.parameters()).shape[1]
     try:
         with torch.inference_mode(): logits = network.eval()(torch.zeros(1, in_channels, 64, 64))

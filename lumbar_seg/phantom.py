@@ -106,7 +106,7 @@ class _Probe:
 # %% ../nbs/10_phantom.ipynb #335764a2
 @lru_cache(maxsize=8)
 def _scan_maps(probe):
-    "The beam and the range of every pixel, as two maps for `cv2.remap`, and whether the pixel lies in the fan."
+    "The beam and the range of every pixel, as two maps for `cv2.remap`, and whether the pixel is in the fan."
     height, width = probe.size
     step = probe.pixel_size
     x, z = np.meshgrid((np.arange(width) - (width - 1)/2)*step, probe.top + np.arange(height)*step)
@@ -426,7 +426,7 @@ def _first_hit(scene, at):
 
 # %% ../nbs/10_phantom.ipynb #a3280050
 def _shadow_db(scene, depth):
-    "Sound lost to the bone above, in dB [ranges,beams], 0 where the way is free. Computed on half the rows."
+    "Sound lost to the bone above, in dB [ranges,beams], 0 where the path is clear. Computed on half the rows."
     if not np.isfinite(depth).any(): return np.zeros((_RANGES, _BEAMS), np.float32)
     ranges = scene.probe.ranges[::2, None]
     below = np.maximum(ranges - np.minimum(depth, 1e4), 0)              # stays 0 where there is no bone
@@ -532,7 +532,7 @@ def _phantom_plan(n_labelled, n_raw, frames_per_sweep):
 
 # %% ../nbs/10_phantom.ipynb #a0c3267c
 def _is_ours(paths, settings):
-    "Was exactly this phantom set begun in the root?"
+    "Did an earlier call start exactly this phantom set in the root?"
     try: begun = json.loads((paths.root/'phantom.json').read_text(encoding='utf-8'))
     except (OSError, ValueError): return False
     return begun == settings

@@ -39,7 +39,7 @@ def _components(mask):
 def remove_specks(
     mask: np.ndarray, # bool [H,W]
     min_area: float, # in pixels; smaller components are specks
-    fallback: bool = True, # if there are only specks, keep the largest?
+    fallback: bool = True, # keep the largest component if there are only specks?
 ) -> np.ndarray: # bool [H,W]
     "A copy of the mask without its small components."
     clean = mask.copy()
@@ -66,12 +66,12 @@ _Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 @checked_settings
 class Thresholds:
-    "What a mask of bone looks like, in fractions of the frame's height or area. `DataError` for an invalid value."
+    "What a bone mask looks like, in fractions of the frame's height or area. `DataError` for an invalid value."
     probability: _Probability | None = None # above it is bone; None: as recorded with the weights
     band_top: _Fraction = .1 # bone lies below this fraction of the height
     band_bottom: _Fraction = .9 # and above this one
     min_area_frac: Annotated[float, Field(ge=0, lt=1, strict=True)] = .0005 # smaller components are specks
-    fallback: Annotated[bool, Field(strict=True)] = True # if there are only specks, keep the largest?
+    fallback: Annotated[bool, Field(strict=True)] = True # keep the largest component if there are only specks?
     plausible_min: _Fraction = .001 # a mask with a smaller area is not plausible
     plausible_max: _Fraction = .15 # nor is one with a larger area
     measured_on: str = '' # the masks that these numbers come from, if they were measured

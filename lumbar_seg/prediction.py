@@ -57,7 +57,7 @@ class Predictor:
         device: str = 'auto', # auto, cpu, cuda or mps
         img_size: int | None = None, # side of the network's input; default: that of its training, else 256
         engine: str = 'auto', # auto, torch, openvino or openvino-int8: what computes the network
-        network: nn.Module | None = None, # for weights of a network that is not ours: that network, to be filled
+        network: nn.Module | None = None, # for weights of a network of your own: an instance to load them into
     ):
         self.weights = Path(weights)
         self.device = pick_device(device)
@@ -89,7 +89,7 @@ class Predictor:
     def trained_on(self,
         frame: Path, # an image file
     ) -> bool: # False if there is no record
-        "Was this very picture, under whatever name, among the frames that the weights were trained on?"
+        "Was this picture, whatever its name, among the frames that the weights were trained on?"
         return is_among(frame, frame_hashes(self.record, 'train'))
 
 # %% ../nbs/34_prediction.ipynb #0a9c38ce
@@ -120,7 +120,7 @@ class BulkReport:
         return '\n'.join(lines)
 
 # %% ../nbs/34_prediction.ipynb #b83b4193
-_REPLACE_ADVICE = 'Use --replace (replace=True) to set both folders aside and predict afresh.'
+_REPLACE_ADVICE = 'Use --replace (replace=True) to set both folders aside and predict again.'
 
 def _run_record(predictor, thresholds):
     "What decides the masks of a run."
@@ -160,7 +160,7 @@ def _done_frames(done_file):
 def _is_written(file): return file.exists() and file.stat().st_size > 0
 
 def _finished_frames(done_file, targets):
-    "Frames whose mask and overlay exist. `DataError` if one of these frames is another picture by now."
+    "Frames whose mask and overlay exist. `DataError` if one of these frames is a different picture now."
     done = _done_frames(done_file)
     finished, changed = set(), []
     for frame, results in targets.items():
@@ -198,7 +198,7 @@ def predict_batch(
 # %% ../nbs/34_prediction.ipynb #e4b7c8d1
 @contextlib.contextmanager
 def _workers():
-    "Yield a pool with a thread for each core. If the run is stopped, frames under way are finished, no others begun."
+    "Yield a pool with a thread for each core. If the run is stopped, frames in progress are finished, no others begun."
     pool = ThreadPoolExecutor(cores())
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)                       # the workers are the threads
@@ -249,8 +249,8 @@ def predict_files(
     replace: bool = False, # set earlier results aside
 ) -> BulkReport:
     """Predict masks and overlays, and skip what an earlier run has finished. Frames that cannot be read are reported.
-    `DataError` if two frames share a stem, if the folders hold another run, if one is writing there, or if the disk is
-    too full."""
+    `DataError` if two frames share a stem, if the folders hold another run, if another is writing there, or if the disk
+    is too full."""
     if batch_size is not None and batch_size < 1: raise DataError(f'batch_size must be at least 1, not {batch_size}.')
     for stem, same in by_stem(files).items():
         if len(same) == 1: continue
@@ -258,7 +258,7 @@ def predict_files(
     run = _run_record(predictor, thresholds)
     with exclusive(mask_dir, overlay_dir):
         if replace:
-            _require_room(mask_dir, files)             # before earlier results make way
+            _require_room(mask_dir, files)             # before earlier results are set aside
             set_aside(mask_dir, overlay_dir)
         else: _require_same_run(mask_dir, overlay_dir, run)
         write_json(mask_dir/RUN_FILE, run | {'engine': predictor.engine.name})

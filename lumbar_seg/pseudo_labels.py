@@ -148,7 +148,7 @@ class PseudoSet:
     names: list[str] # frames on it
     implausible: int # frames left out because their mask is not plausible, and nobody kept it
     rejected: int # others left out because a person rejected the mask, or marked it as to be fixed
-    open: int # others left out because nobody has kept them, where only kept ones were asked for
+    open: int # with `kept_only`: others left out because nobody has kept them
     held_out: int # others left out because their group, name or picture is in val or test
     note: str # what is not known about their groups
 
@@ -179,9 +179,9 @@ def _mask_file(paths, name): return paths.masks_pseudo/f'{Path(name).stem}.png'
 def _require_blind_teacher(paths, splits):
     known = teacher_overlap(paths, splits.val, splits.test)
     if not known: return
-    raise DataError(f'The model that made the pseudo-labels knows {len(known)} frames of val and test, such as '
-                    f'{next(iter(known))}: what it learned there would come back. Train it on the lists as they are '
-                    'now, then run `lumbar_seg pseudo --replace`.')
+    raise DataError(f'The model that made the pseudo-labels has seen {len(known)} frames of val and test, such as '
+                    f'{next(iter(known))}, so its labels would leak them into training. Train it on the current lists, '
+                    'then run `lumbar_seg pseudo --replace`.')
 
 def _require_files(paths, names):
     for name in names:
@@ -228,7 +228,7 @@ def pseudo_training_list(
     """List the pseudo-labels to train on in `splits/train_pseudo.txt`: plausible or kept, none of val or test.
 
     `train_pseudo.csv` next to it says where each comes from. `DataError` if none is left, if the model that made them
-    knows frames of val or test, or if a frame or mask of the table is missing."""
+    has seen frames of val or test, or if a frame or mask of the table is missing."""
     paths = Paths(root)
     stats, splits = read_stats(paths), read_splits(paths)
     drawn = masks_by_id(paths.masks_manual)                  # drawn in the meantime: no longer a pseudo-label
@@ -239,8 +239,8 @@ def pseudo_training_list(
     held_out = held_out_twins(paths, splits, [paths.raw_unlabelled/name for name in plausible])
     names, kept, left_out = _choose(paths, plausible, held_out, kept_only)
     if not names:
-        raise DataError(f'No pseudo-label is left of {len(plausible)} in {paths.pseudo_stats}: all are implausible, '
-                        'rejected, not kept, or belong with val or test.')
+        raise DataError(f'None of the {len(plausible)} pseudo-labels in {paths.pseudo_stats} is left: all are '
+                        'implausible, rejected, not kept, or belong with val or test.')
     write_keeping(paths.splits/PSEUDO_LIST, '\n'.join(names) + '\n')
     write_keeping(paths.splits/PROVENANCE, _provenance(paths, names, kept).to_csv(index=False))
     return PseudoSet(paths.splits/PSEUDO_LIST, names, left_out['implausible'], left_out['rejected'], left_out['open'],

@@ -41,7 +41,7 @@ LOCK_WAIT = 10        # seconds to wait while somebody else writes a review or a
 
 def append_reviews(
     path: Path, # the CSV; made with a header if it is missing
-    rows: list[dict], # of each decision a value for each of `REVIEW_COLUMNS`
+    rows: list[dict], # one per decision, with a value for each of `REVIEW_COLUMNS`
 ):
     """Add decisions in a single write. `OSError` if the file cannot be written, for instance while Excel has it open;
     `DataError` if somebody else is writing, or if the file is a link."""
@@ -102,7 +102,7 @@ def all_reviews(
     if not _are_reviews(rows):
         raise DataError(f"{path} is not a table of reviews with the columns {', '.join(REVIEW_COLUMNS)}. If a "
                         'spreadsheet program has saved it in another form, save it with commas, as UTF-8. '
-                        'To begin anew, rename it.')
+                        'To start over, rename it.')
     whole = []
     for number, fields in enumerate(rows, 1):
         review = _read_row(fields, f'{path}, row {number}')
@@ -134,7 +134,7 @@ def review_state(
 class ReviewAgreement:
     "How far reviewers agree about the same masks."
     table: pd.DataFrame # a row for each pair of reviewers: first, second, masks, agreement, kappa
-    differing: pd.DataFrame # a row for each mask that divides a pair: filename, and what each has decided
+    differing: pd.DataFrame # a row for each mask a pair disagrees on: filename, and what each decided
     added: int = 0 # rows that a merge has added
 
     def __str__(self):
@@ -145,7 +145,7 @@ class ReviewAgreement:
 
 # %% ../nbs/16_reviews.ipynb #63d7355d
 def _compare_reviewers(both, first, second):
-    "The row of a pair in the table, and a row for each mask that divides it."
+    "The row of a pair in the table, and a row for each mask the two disagree on."
     from sklearn.metrics import cohen_kappa_score
     equal = both[first] == both[second]
     has_choice = len({*both[first], *both[second]}) > 1

@@ -76,15 +76,15 @@ def part_bounds(
     frames: int, # in the batch
     parts: int, # at most `frames`
 ) -> list[tuple[int, int]]: # start and end of each part
-    "Where to divide a batch into so many parts."
+    "Where to cut a batch into this many parts."
     edges = [k*frames//parts for k in range(parts + 1)]
     return list(zip(edges[:-1], edges[1:]))
 
 # %% ../nbs/06_runtime.ipynb #57067d9a
 class BatchParts:
-    "In how many parts a batch goes through a network: in one, until memory is too small for it. Threads may share it."
+    "How many parts a batch is split into for a network: one, until memory runs out. Threads may share it."
     def __init__(self,
-        n: int = 1, # parts to begin with
+        n: int = 1, # parts at the start
     ):
         self.n = n
         self.lock = threading.Lock()
@@ -120,4 +120,4 @@ class BatchParts:
             if self.n > parts: return             # another thread was faster
             self.n = min(2*parts, frames)
             before, now = -(-frames//parts), -(-frames//self.n)         # the largest part, rounded up
-            print(f'note: the memory does not hold {before} frames at a time; going on with {now}.', flush=True)
+            print(f'note: the memory does not hold {before} frames at a time; continuing with {now}.', flush=True)

@@ -81,7 +81,7 @@ def _read_journal(paths, journal):
         name = Path(source).name
         expected = (f'{paths.images.name}/{name}', f'{paths.raw_unlabelled.name}/{name}')
         if (source, destination) != expected:
-            raise DataError(f'{journal} has a move from {source} to {destination}, which is none of ours. '
+            raise DataError(f'{journal} has a move from {source} to {destination}, which `move` never makes. '
                             'Nothing was moved. Remove this journal, or correct it.')
         moves.append((paths.root/source, paths.root/destination))
     return moves
@@ -164,7 +164,7 @@ def move_annotated(
     paths = Paths(root)
     require_folder(paths.root)
     folders = () if dry_run else (paths.masks_manual, paths.raw_unlabelled, paths.root/JOURNALS)
-    with exclusive(*folders):                         # nobody saves a drawing meanwhile
+    with exclusive(*folders):                         # nobody saves a drawing in the meantime
         return _undo_move(paths, dry_run) if undo else _move(paths, pattern, dry_run)
 
 # %% ../nbs/15_selection.ipynb #5b8cb84d

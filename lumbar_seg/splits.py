@@ -212,7 +212,7 @@ def _require_free(paths, replace):
 
 # %% ../nbs/14_splits.ipynb #3de9a14c
 def _earlier_settings(paths, replace):
-    "What splits.json says about earlier lists. If it is damaged, `DataError`, or nothing with `replace`."
+    "What splits.json says about earlier lists. If it is damaged: `DataError`, or with `replace` an empty dict."
     try: return read_split_settings(paths)
     except DataError:
         if not replace: raise
@@ -261,7 +261,7 @@ def make_splits(
 
 # %% ../nbs/14_splits.ipynb #c5a8d07e
 def _min_similarity(paths):
-    "From which similarity on two frames count as one picture in the lists of this root."
+    "Two frames at least this similar count as one picture in the lists of this root."
     return read_split_settings(paths).get('min_similarity', MIN_SIMILARITY)
 
 def _group_twins(paths, splits, names):
@@ -274,7 +274,7 @@ def _group_twins(paths, splits, names):
     twins = {}
     for name in names:
         has_no_group = group_of[name] == name
-        if group_of[name] in held_out_groups: twins[name] = f'is of the group {group_of[name]}'
+        if group_of[name] in held_out_groups: twins[name] = f'belongs to the group {group_of[name]}'
         elif has_no_group and not one_id_for_all and name_id(name) in held_out_ids:
             twins[name] = f'has no group, and shares the id {name_id(name)} with a frame in val or test'
     return twins
@@ -318,7 +318,7 @@ LEAKS = {           # finding -> what to do
         'If they only look alike, raise --min-similarity.',
     'pseudo-label of a held-out frame': 'Make the list again with `lumbar_seg pseudo-set`.',
     'pseudo-labels by a model that knows held-out frames':
-        'Train that model anew on the present lists, '
+        'Train that model again on the current lists, '
         'then run `lumbar_seg pseudo --replace` and `lumbar_seg pseudo-set`.',
 }
 DOUBTS = {
@@ -327,7 +327,7 @@ DOUBTS = {
 NOTES = {
     'held-out frame waits to be drawn': 'Remove it from to_label, or make new lists once it is drawn.',
     'one picture under two names': 'Remove one of them: it counts twice.',
-    'sibling names on two sides': 'If they are of one patient, give them one group in frames.csv and split again.',
+    'sibling names on two sides': 'If they show one patient, give them one group in frames.csv and split again.',
 }
 
 # %% ../nbs/14_splits.ipynb #0f4b8e6d
@@ -390,7 +390,7 @@ def _sibling_findings(part_of, group_of):
     "The first name of each id in each list, if they are in different groups."
     by_id = defaultdict(dict)
     for name, part in part_of.items(): by_id[name_id(name)].setdefault(part, name)
-    if len(by_id) == 1: return                        # one id for all tells nothing
+    if len(by_id) == 1: return                        # one id for all says nothing
     for name_in in by_id.values():
         first, *others = name_in.values()
         for other in others:
@@ -413,7 +413,7 @@ def _picture_findings(paths, part_of, min_similarity):
 
 # %% ../nbs/14_splits.ipynb #81e71eb1
 def _mask_problem(file, boneless):
-    "What `mask_problem` says of a mask file. Nothing for an unreadable one: whoever reads it raises an error."
+    "What `mask_problem` says about a mask file. None for an unreadable one, which raises an error when it is used."
     try: values = read_mask_values(file)
     except DataError: return None
     return mask_problem(values, values.shape, boneless)
@@ -447,7 +447,7 @@ def audit_splits(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     min_similarity: float | None = None, # frames this alike, 0 to 1, count as one picture. Default: as for the lists
 ) -> Audit:
-    "Look for groups, pictures and names on two sides of the split, for leaks by pseudo-labels, and for doubtful masks."
+    "Look for groups, pictures and names on two sides of the split, for leaks through pseudo-labels and doubtful masks."
     paths = Paths(root)
     splits = read_splits(paths)
     part_of = {name: part for part in PARTS for name in splits[part]}

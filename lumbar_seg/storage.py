@@ -66,8 +66,8 @@ def atomic_write(
         os.replace(temporary, path)
         if sync: sync_to_disk(path.parent)                      # stores the new name
     except OSError as e:
-        named = str(e.filename), str(e.filename2)               # of two, if a file is copied or renamed
-        if e.filename is None or str(temporary) in named: e.filename = str(path)       # a full disk names no file
+        named = str(e.filename), str(e.filename2)               # two names if a file is copied or renamed
+        if e.filename is None or str(temporary) in named: e.filename = str(path)       # a full disk gives no name
         raise
     finally: temporary.unlink(missing_ok=True)
 
@@ -161,7 +161,7 @@ def checked_settings(
 # %% ../nbs/01_storage.ipynb #b1070780
 def read_checked(
     path: str | Path, # a JSON file
-    kind: type, # what it must hold: a `TypedDict`; entries that this does not name are not checked
+    kind: type, # a `TypedDict` of what it must hold; other entries are not checked
     remedy: str = 'Restore an earlier copy, or remove it.', # what to do if it is damaged
 ) -> dict:
     "`read_json`, checked. `DataError` with file, entry and remedy if an entry is missing or wrong."
@@ -197,7 +197,7 @@ def write_keeping(
     path: str | Path, # final path
     text: str, # content, written as UTF-8
 ):
-    "Write `text`, and first set aside a file that says something else, since you may have edited it."
+    "Write `text`, but first set aside a file with different content, since you may have edited it."
     if Path(path).exists():
         with contextlib.suppress(DataError):                    # a file that cannot be read is set aside, too
             if read_text(path) == text: return
@@ -205,7 +205,7 @@ def write_keeping(
     write_text(path, text)
 
 # %% ../nbs/01_storage.ipynb #a356855a
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}        # what a disk that cannot lock answers
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}        # errors from a disk that cannot lock
 
 def _lock(target, wait):
     "The lock of one target, held; None on a disk that cannot lock."
@@ -248,9 +248,9 @@ def exclusive(
     wait: float = 0, # seconds to wait for another run
 ):
     """Hold the locks of all targets and remove what killed runs left there. `DataError` if another run writes there, or
-    if nothing can be written there."""
+    if the folder cannot be written to."""
     with contextlib.ExitStack() as held:
-        for target in sorted(map(Path, targets)):               # always in this order: no two runs wait for each other
+        for target in sorted(map(Path, targets)):               # sorted, so that two runs never wait for each other
             lock = _lock(target, wait)
             if lock is None: continue
             held.callback(lock.release)
@@ -261,9 +261,9 @@ def exclusive(
 def require_space(
     folder: str | Path, # where something is about to be written; may not exist yet
     megabytes: float, # space that it needs
-    what: str, # that needs it, in the plural, for the error: "The overlays of 12 frames"
+    what: str, # what needs the space, in the plural, for the error: "The overlays of 12 frames"
 ):
-    "`DataError` if the disk of `folder` has less space."
+    "`DataError` if the disk of `folder` has less free space than that."
     existing = Path(folder).absolute()
     while not existing.exists(): existing = existing.parent
     free = shutil.disk_usage(existing).free/1e6
@@ -273,7 +273,7 @@ def require_space(
 
 # %% ../nbs/01_storage.ipynb #34e059d6
 def _append_whole(file, content, sync):
-    "Append `content` in one write; on an error, the file is as long as before."
+    "Append `content` in one write. If that fails, cut the file back to its old length."
     end = file.seek(0, os.SEEK_END)
     try:
         written = file.write(content)

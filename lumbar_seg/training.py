@@ -154,7 +154,7 @@ def train_epoch(
     batches = progress(loader, label, unit='batch', leave=False, disable=not label)
     for step, (images, masks) in enumerate(batches):
         loss = _batch_gradients(model, images, masks, loss_function, optimizer, device, half, scaler, parts)
-        if device.type == 'cpu' or step % LOOK_EVERY == 0: _check_finite(loss)       # before it gets into the weights
+        if device.type == 'cpu' or step % LOOK_EVERY == 0: _check_finite(loss)       # on a CPU before each step
         scaler.step(optimizer)
         scaler.update()
         if scheduler: scheduler.step()
@@ -433,7 +433,7 @@ def _print_epoch(row, epochs, is_best):
           f"val Dice {row['val_dice']:.4f}{mark}", flush=True)
 
 # %% ../nbs/24_training.ipynb #cfa7c08f
-SAVE_EVERY = 30        # seconds of training that a power cut may cost
+SAVE_EVERY = 30        # seconds after which the next epoch's end saves the state
 
 def _run_epochs(run, quiet, after_epoch):
     "All epochs that are left."

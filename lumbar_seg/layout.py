@@ -45,7 +45,7 @@ class Paths:
             return
         self.root = _root_folder(root)
         self.images = self.root/'images'                         # frames that have a manual mask, or may get one
-        self.masks_manual = self.root/'masks_manual'             # drawn by hand; of ours, only `save_drawing` writes here
+        self.masks_manual = self.root/'masks_manual'             # drawn by hand, or by `save_drawing`
         self.splits = self.root/'splits'                         # train.txt, val.txt, test.txt
         self.raw_unlabelled = self.root/'raw_unlabelled'         # frames without a mask
         self.to_label = self.root/'to_label'                     # raw frames to draw next

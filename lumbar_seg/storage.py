@@ -140,6 +140,7 @@ def describe_error(
     message = first['msg'].removeprefix('Value error, ')
     if not first['loc']: return message
     field = '.'.join(str(part) for part in first['loc'])
+    if first['type'] == 'unexpected_keyword_argument': return f'{field}: there is no setting with this name'
     return f"{field}: {message}, not {first['input']!r}"
 
 # %% ../nbs/01_storage.ipynb #9b174a02

@@ -24,4 +24,5 @@ def progress(
     **kwargs, # further arguments of `tqdm`, such as `leave=False` to remove the bar when it is full
 ) -> tqdm: # iterate over it in place of `items`
     "A progress bar for a notebook or a terminal."
+    if not kwargs.get('disable'): kwargs.pop('disable', None)         # so that TQDM_DISABLE=1 keeps its say
     return tqdm(items, desc=label, **({'unit': 'frame', 'dynamic_ncols': True} | kwargs))

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError, Paths, natural_key, require_folder
-from .storage import exclusive, read_table, set_aside, write_json, write_text
+from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
 from .images import read_mask, read_pair, write_mask
 from .frames import frame_groups, group_note, masks_by_id, matched_pairs, pixel_sizes
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_finished, join_lists, made_by
@@ -457,7 +457,7 @@ def claim_folder(
     facts: dict, # of `run_facts`
 ):
     "Make room for an evaluation: a different one is set aside, the same one is left to be overwritten."
-    earlier = read_run(folder)
+    earlier = read_json(folder/RUN_FILE) if (folder/RUN_FILE).exists() else {}
     as_stored = json.loads(json.dumps(facts, default=str))
     if any(earlier.get(name) != value for name, value in as_stored.items()):
         set_aside(folder)

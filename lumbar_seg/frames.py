@@ -199,8 +199,6 @@ def _usable_pattern(pattern):
 
 class SplitSettings(TypedDict, total=False):
     "What `splits.json` says about how the lists were made. Cross-validation adds the number of folds."
-    seed: int
-    fractions: list[float]
     group_pattern: Annotated[str, AfterValidator(_usable_pattern)] | None
     min_similarity: Annotated[float, Field(gt=0, le=1)]
     joined: dict[str, str] # group -> the group that it is joined to

@@ -24,6 +24,7 @@ MASKS = [                        # what is replaced before two texts are compare
     (r'\x1b\[[0-9;]*m', ''),
     (r'(?<![\w.])(?:/|[A-Z]:\\)[\w.~+-]+(?:[/\\][^\s\'",:;()<>]*)?', '<path>'),
     (r'\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?|\b\d{8}-\d{6}(?:-\d+)?\b', '<date>'),
+    (r'\b\d+:\d\d:\d\d\b', '<time>'),
     (r'\b0x[0-9a-f]+\b', '<address>'),
     (r'\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}(?:-changed)?\b', '<hash>'),
     (r'\b\d+\.\d+\.\d+(?:[.+]\w+)*\b', '<version>'),
@@ -81,7 +82,7 @@ def printed(outputs):
         elif 'data' in output: text += ''.join(output['data'].get('text/plain', '')) + '\n'
     for pattern, mask in MASKS: text = re.sub(pattern, mask, text)
     lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line and not line.startswith(SAYINGS)]
+    return [line for line in lines if line and not line.startswith(SAYINGS) and '━' not in line]      # a progress bar
 
 
 def close(stored, now, training):

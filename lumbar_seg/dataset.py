@@ -18,9 +18,9 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from .layout import DataError, Paths, image_files
+from .layout import DataError, Paths
 from .storage import checked_settings
-from .frames import pair_files, read_pair
+from .frames import frame_problems, pair_files, read_pair
 from .display import progress
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
 
@@ -160,7 +160,9 @@ def _loader(data, batch_size, shuffle):
 def _add_pseudo(train, paths):
     "Append the pseudo-labeled frames to the training data. `DataError` if one belongs with val or test."
     pseudo = UltrasoundBoneDataset(paths.raw_unlabelled, paths.masks_pseudo, paths.splits/PSEUDO_LIST)
-    twins = held_out_twins(paths, read_splits(paths), [frame for frame, _ in pseudo.files])
+    frames = [frame for frame, _ in pseudo.files]
+    for problem in frame_problems(paths, frames).values(): raise DataError(problem)
+    twins = held_out_twins(paths, read_splits(paths), frames)
     if twins:
         name, why = next(iter(twins.items()))
         raise DataError(f'{paths.splits/PSEUDO_LIST} names a frame that belongs with val or test: {name} {why}. '

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, require_folder, require_frames, unread_lines
+from .layout import DataError, Paths, require_folder, require_frames, unread_lines
 from .layout import unread_pictures
 from .storage import atomic_write, exclusive, read_table, write_keeping
 from .images import read_gray

@@ -9,13 +9,13 @@ __all__ = ['BAND_MARGIN', 'AREA_MARGIN', 'SPECK_FRACTION', 'OUTLIER_Z', 'MIN_GRO
 
 # %% ../nbs/32_analysis.ipynb #0a8cdb4a
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths
+from .layout import DataError, Paths, unread_in, unread_lines
 from .storage import write_keeping
 from .images import read_mask, read_pair
 from .frames import frame_groups, masks_by_id, matched_pairs, pixel_sizes, read_frames_csv
@@ -104,7 +104,7 @@ class MaskAnalysis:
     "Statistics of a folder of masks. `table` has a row of `mask_measures` for each mask, and its filename."
     source: str # what was analyzed
     table: pd.DataFrame
-    failed: list[str] # masks that could not be read, and why
+    failed: list[str] # masks that are not read, or could not be, and why
 
     @property
     def ok(self) -> bool:
@@ -154,14 +154,16 @@ def sizes_by_stem(
 def _analyze(paths, folder, part):
     "Measure the masks of a folder, or those of one list in it."
     masks = masks_by_id(paths.root/folder)
-    stems = [Path(name).stem for name in read_split(paths.splits/f'{part}.txt')] if part else list(masks)
+    stems = [Path(name).stem for name in read_split(paths.splits/f'{part}.txt', paths.images)] if part else list(masks)
     sizes = sizes_by_stem(paths, stems)
     files = [(stem, file) for stem in stems for file in masks.get(stem, [])]
-    rows, failed = [], []
+    rows, failed = [], unread_lines(paths.root/folder, masks=True)
     for stem, file in progress(files, 'analyze masks'):
         try: rows.append({'filename': file.name} | mask_measures(read_mask(file), sizes[stem]))
         except DataError as e: failed.append(str(e))
-    if not rows: raise DataError(f'There are no masks to analyze in {paths.root/folder}. Draw or predict some first.')
+    if not rows:
+        remedy = ' '.join(failed) or 'Draw or predict some first.'
+        raise DataError(f'There are no masks to analyze in {paths.root/folder}. {remedy}')
     return MaskAnalysis(f'{folder}, {part}.txt' if part else folder, pd.DataFrame(rows), failed)
 
 # %% ../nbs/32_analysis.ipynb #84e0b3fd
@@ -238,6 +240,7 @@ class Drift:
     frames: pd.DataFrame
     groups: pd.DataFrame
     outliers: pd.DataFrame # columns group, measure, value, median, z
+    unread: list[str] = field(default_factory=list) # see `unread_lines`
 
     def __str__(self):
         n_groups, measures = len(self.groups), self.groups.columns.drop('frames').tolist()
@@ -248,7 +251,7 @@ class Drift:
                          f'median over groups {row.median:.4g} ({row.z:+.1f} deviations)')
         if n_groups < MIN_GROUPS: lines.append(f'Too few groups ({n_groups}) to tell whether one stands out.')
         elif not len(self.outliers): lines.append(f'No group of {n_groups} stands out.')
-        return '\n'.join(lines)
+        return '\n'.join(lines + [f'note: {line}' for line in self.unread])
 
     def show(self): # a matplotlib figure
         "Means of the groups, in the order of their names; lists by color."
@@ -277,7 +280,7 @@ def group_drift(
     group_of = frame_groups(paths, [frame.name for frame, _ in pairs])
     sizes = sizes_by_stem(paths, [frame.stem for frame, _ in pairs])
     lists = {part: paths.splits/f'{part}.txt' for part in PARTS}
-    part_of = {name: part for part, file in lists.items() if file.exists() for name in read_split(file)}
+    part_of = {name: part for part, file in lists.items() if file.exists() for name in read_split(file, paths.images)}
     rows = []
     for frame, mask in progress(pairs, 'measure frames'):
         row = {'filename': frame.name, 'group': group_of[frame.name], 'part': part_of.get(frame.name, 'in no list')}
@@ -285,4 +288,5 @@ def group_drift(
     frames = pd.DataFrame(rows)
     by_group = frames.drop(columns=['filename', 'part']).groupby('group', sort=False)
     means = by_group.mean()
-    return Drift(frames, means.assign(frames=by_group.size()), outlying_groups(means))
+    unread = unread_in(paths.images, paths.masks_manual)
+    return Drift(frames, means.assign(frames=by_group.size()), outlying_groups(means), unread)

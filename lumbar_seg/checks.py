@@ -6,16 +6,16 @@
 __all__ = ['REMEDIES', 'NOTES', 'MAX_FOREGROUND', 'mask_problem', 'PairReport', 'check_pairs']
 
 # %% ../nbs/12_checks.ipynb #3db2f01f
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .layout import IMAGE_SUFFIXES, UNREAD_SUFFIXES, DataError, Paths, by_stem, image_files, unread_pictures
-from .images import read_gray, read_mask_values
-from .frames import MASK_PATTERN, boneless_frames, is_named_like_mask, masks_by_id, pixel_sizes
+from .layout import UNREAD_KINDS, DataError, Paths, by_stem, image_files, is_windows_name
+from .layout import known_ending, same_file_key, unread_files
+from .images import picture_problem, read_gray, read_mask_values
+from .frames import MASK_PATTERN, boneless_frames, is_named_like_mask, mask_id, masks_by_id, pixel_sizes
 from .frames import read_frames_csv
 from .display import as_html, progress
 
@@ -28,7 +28,6 @@ REMEDIES = {
                                'for that of another frame.',
     'two frames with one name': 'Rename or remove one: a mask cannot belong to both.',
     'two masks for one frame': 'Keep one of them in masks_manual.',
-    'unsupported format': 'Export it as PNG, under the name of its frame.',
     'unreadable frame': 'Export it again from the original, or remove it together with its mask.',
     'unreadable mask': 'Save it again as an 8-bit grayscale PNG of 0 and 255.',
     'size differs': 'Export frame and mask at the same size: the mask was drawn on another version of the frame.',
@@ -40,9 +39,19 @@ REMEDIES = {
     'row under another name': 'In frames.csv, write the name exactly as the file is called, with its ending: as it is, '
                               'the row applies to no frame.',
     'row without frame': 'Nothing, if frames.csv covers more frames than are here; otherwise correct the names in it.',
+    'name that Windows does not allow': 'Nothing, unless you share the data: then rename it.',
 }
-NOTES = ('frame without mask', 'row without frame')
+NOTES = ('frame without mask', 'row without frame', 'name that Windows does not allow')
 MAX_FOREGROUND = 0.5
+
+# %% ../nbs/12_checks.ipynb #a22b193f
+def _unread(kind, masks=False):
+    "The key of `REMEDIES` for files of a kind that is not read."
+    return f"file in {'masks_manual' if masks else 'images'} that is not read: {kind}"
+
+for kind, unread in UNREAD_KINDS.items():
+    REMEDIES[_unread(kind)] = unread.frames
+    REMEDIES[_unread(kind, masks=True)] = unread.masks
 
 # %% ../nbs/12_checks.ipynb #ccf5ebc5
 def mask_problem(
@@ -96,7 +105,8 @@ class PairReport:
         if self.boneless: counts += f' ({len(self.boneless)} of them without bone)'
         lines = [counts] + [_summary_line(kind, found) for kind, found in self.problems.groupby('kind', sort=False)]
         if not self.usable: lines.append('ERROR: there is no pair to train on.')
-        lines.append('Nothing is wrong.' if self.ok else f'{len(self.errors)} files need your attention.')
+        if self.ok: lines.append('Nothing is wrong.')
+        if len(self.errors): lines.append(f'{len(self.errors)} files need your attention.')
         return '\n'.join(lines)
 
     def __str__(self):
@@ -109,40 +119,59 @@ class PairReport:
 
 # %% ../nbs/12_checks.ipynb #4cefcfa0
 def _loose_stem(name):
-    "A file name without its ending, in lower case and in one Unicode form."
-    has_ending = Path(name).suffix.lower() in IMAGE_SUFFIXES + UNREAD_SUFFIXES
-    stem = Path(name).stem if has_ending else name
-    return unicodedata.normalize('NFC', stem).casefold()
+    "A file name without its ending, as `same_file_key` compares it."
+    return same_file_key(name.removesuffix(known_ending(name)))
 
 # %% ../nbs/12_checks.ipynb #38f1bc7a
-def _frame_findings(frames, masks):
-    "Findings in the names of frames. `frames` and `masks` are files by the stem of the frame."
+def _frame_findings(frames, masks, unread):
+    """Findings in the names of frames. `frames` and `masks` are files by the stem of the frame, `unread` the loose stems
+    of masks that are not read."""
     for stem, files in frames.items():
         if len(files) > 1: yield 'two frames with one name', files[0], ' and '.join(f.name for f in files)
         if is_named_like_mask(files[0]): yield 'frame named like a mask', files[0], ''
-        if stem not in masks: yield 'frame without mask', files[0], ''
+        if stem in masks: continue
+        problem = picture_problem(files[0])                     # those with a mask are read later
+        if problem: yield 'unreadable frame', files[0], problem
+        elif _loose_stem(stem) not in unread: yield 'frame without mask', files[0], ''
 
-def _mask_findings(frames, masks, waiting):
-    "Findings in the names of masks. `waiting` are stems of frames in an unsupported format."
-    similar = {_loose_stem(stem): files[0].name for stem, files in frames.items()}
+def _mask_findings(frames, masks, unread):
+    "Findings in the names of masks. `unread` are the loose stems of frames that are not read."
+    stems = {f.stem: f.name for files in frames.values() for f in files}
+    similar = {_loose_stem(stem): name for stem, name in stems.items()}
     for stem, files in masks.items():
         if len(files) > 1: yield 'two masks for one frame', files[0], ' and '.join(f.name for f in files)
-        if stem in frames or stem in waiting: continue
+        if stem in stems or _loose_stem(stem) in unread: continue
         details = f"no frame '{stem}' in images"
         if _loose_stem(stem) in similar:
             details += f', but {similar[_loose_stem(stem)]}: upper and lower case or the Unicode form differ'
         yield 'mask without frame', files[0], details
 
+# %% ../nbs/12_checks.ipynb #8c6d76bc
+def _unread_findings(unread_frames, unread_masks):
+    "A finding for each file that is not read. Both are the results of `unread_files`."
+    for kind, files in unread_frames.items():
+        for f in files: yield _unread(kind), f, ''
+    for kind, files in unread_masks.items():
+        for f in files: yield _unread(kind, masks=True), f, ''
+
+def _stems_of(unread):
+    "The loose stems of the frames that these files may belong to."
+    stems = [f.name.removesuffix(known_ending(f.name)) for files in unread.values() for f in files]
+    return {same_file_key(stem) for stem in stems} | {same_file_key(mask_id(stem)) for stem in stems}
+
 # %% ../nbs/12_checks.ipynb #4f5cae3d
 def _name_findings(paths, frames, masks):
     "All findings in the names of frames and masks."
-    unread = unread_pictures(paths.images)
-    for f in unread + unread_pictures(paths.masks_manual): yield 'unsupported format', f, ''
-    yield from _frame_findings(frames, masks)
-    yield from _mask_findings(frames, masks, {f.stem for f in unread})
+    unread_frames, unread_masks = unread_files(paths.images), unread_files(paths.masks_manual)
+    yield from _unread_findings(unread_frames, unread_masks)
+    yield from _frame_findings(frames, masks, _stems_of(unread_masks))
+    yield from _mask_findings(frames, masks, _stems_of(unread_frames))
     matched = {f for files in masks.values() for f in files}
     for f in image_files(paths.masks_manual):
         if f not in matched: yield 'mask without frame', f, 'its name does not fit the pattern for mask names'
+    for files in frames.values():
+        for f in files:
+            if not is_windows_name(f.name): yield 'name that Windows does not allow', f, ''
 
 # %% ../nbs/12_checks.ipynb #9e85b3c8
 def _row_findings(paths, rows):

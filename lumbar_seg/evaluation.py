@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths, natural_key, require_folder
+from .layout import DataError, Paths, natural_key, require_folder, unread_in, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
 from .images import read_mask, read_pair, write_mask
 from .frames import frame_groups, group_note, masks_by_id, matched_pairs, pixel_sizes
@@ -163,6 +163,7 @@ class Segmenter:
     predict: Callable # (path of a frame, its picture) -> mask, bool [H,W]; `DataError` if there is none
     facts: dict # for the record: what these masks depend on
     record: dict # of the weights; empty where unknown
+    unread: list[str] = field(default_factory=list) # masks in the folder that are not read: see `unread_lines`
 
 # %% ../nbs/40_evaluation.ipynb #7c38fb8c
 def model_segmenter(
@@ -205,7 +206,7 @@ def folder_segmenter(
     parts = place.relative_to(root).parts if place.is_relative_to(root) else place.parts[-2:]
     all_masks = [f for files in found.values() for f in files]
     facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made_by(folder)}
-    return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder))
+    return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder), unread_lines(folder, masks=True))
 
 # %% ../nbs/40_evaluation.ipynb #b22b8514
 def choose_segmenter(
@@ -262,7 +263,7 @@ def listed_frames(
     frames.split = audit.splits.fingerprint
     frames.warnings += audit.warnings
     if part == 'train': frames.warnings.append('These are the frames of train.txt.')
-    if audit.note: frames.notes.append(audit.note)
+    frames.notes += [line for line in [audit.note, *audit.unread] if line]
     return frames
 
 # %% ../nbs/40_evaluation.ipynb #5f95bd8e
@@ -477,11 +478,13 @@ def evaluate_frames(
         claim_folder(folder, run)
         overlap = training_overlap(paths, segmenter.record, [frame for frame, _ in frames.pairs])
         scores, curve, failed = score_pairs(segmenter, frames, folder/'masks')
-        if not len(scores): raise DataError(f'No frame of {frames.part} could be scored: {failed[0]}')
+        if not len(scores):
+            why = ' '.join([failed[0], *segmenter.unread])
+            raise DataError(f'No frame of {frames.part} could be scored: {why}')
         scores['training_overlap'] = scores.filename.map(overlap)
         run |= {'time': datetime.now().isoformat(timespec='seconds'), 'seconds': round(time.perf_counter() - began, 1),
-                'warnings': frames.warnings + overlap_warnings(scores), 'notes': _notes(segmenter, frames, scores),
-                'failed': failed}
+                'warnings': frames.warnings + segmenter.unread + overlap_warnings(scores),
+                'notes': _notes(segmenter, frames, scores), 'failed': failed}
         write_evaluation(Evaluation(segmenter.name, frames.part, frames.unit, scores, curve, run, folder))
         return read_evaluation(folder)
 
@@ -585,9 +588,12 @@ def agreement(
     person = folder_segmenter(paths, second)
     drawn = masks_by_id(paths.root/second)
     pairs = [(frame, mask) for frame, mask in matched_pairs(paths.images, paths.root/first) if frame.stem in drawn]
+    unread = unread_in(paths.images, paths.root/first)
     if not pairs:
-        raise DataError(f'No frame in {paths.images} has a mask in both {paths.root/first} and {paths.root/second}.')
+        why = ' '.join(unread + person.unread)
+        raise DataError(f'No frame in {paths.images} has a mask in both {paths.root/first} and {paths.root/second}. {why}')
     frames = frame_set(paths, 'all', pairs, pixel_size)
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)
+    frames.warnings += unread
     return evaluate_frames(paths, replace(person, name=f'{Path(second).name}_against_{Path(first).name}'), frames)

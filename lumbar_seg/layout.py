@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ROOT_VARIABLE', 'IMAGE_SUFFIXES', 'IN_SUBFOLDER', 'MISNAMED', 'UNKNOWN', 'UNREAD_KINDS', 'DataError', 'Paths',
            'natural_key', 'require_folder', 'image_files', 'UnreadKind', 'known_ending', 'is_by_product',
-           'unread_files', 'unread_lines', 'require_frames', 'same_file_key', 'is_windows_name', 'by_stem',
-           'require_own_masks', 'names_on_disk', 'Source', 'find_source', 'unread_in_source']
+           'unread_files', 'unread_lines', 'unread_in', 'require_frames', 'same_file_key', 'is_windows_name', 'by_stem',
+           'require_own_masks', 'names_on_disk', 'Source', 'find_source']
 
 # %% ../nbs/00_layout.ipynb #98206f2e
 import os
@@ -115,7 +115,7 @@ class UnreadKind:
     frames: str # what to do with such a file in a folder of frames
     masks: str # what to do with it in a folder of masks
 
-# %% ../nbs/00_layout.ipynb #01828b5c
+# %% ../nbs/00_layout.ipynb #b929859a
 IN_SUBFOLDER, MISNAMED, UNKNOWN = 'in a subfolder', 'a picture without its ending', 'of an unknown kind'
 
 _ELSEWHERE = 'move the original to another folder.'
@@ -159,7 +159,7 @@ def known_ending(
         if ending.lower() in IMAGE_SUFFIXES or ending.lower() in _KIND_OF_SUFFIX: return ending
     return ''
 
-# %% ../nbs/00_layout.ipynb #4cb36b32
+# %% ../nbs/00_layout.ipynb #8bbe3cd7
 _OF_THE_SYSTEM = r'\..*|~\$.*|(eh)?thumbs\.db|desktop\.ini|icon\r|@eadir|__macosx'
 _OF_PEOPLE = r'(readme|licen[cs]e)[^.]*(\.(txt|md|rst|html|pdf))?'
 _OUR_OWN = r'(run|done|ranking)(\.before-[\d-]+)?\.(json|csv)'
@@ -171,7 +171,7 @@ def is_by_product(
     "Is it something that programs or people leave beside frames, and that holds none?"
     return _BY_PRODUCT.fullmatch(name) is not None
 
-# %% ../nbs/00_layout.ipynb #0c4e0efd
+# %% ../nbs/00_layout.ipynb #ce6d2e7a
 _PICTURE_STARTS = (b'\x89PNG', b'\xff\xd8\xff', b'BM', b'II*\0', b'MM\0*')
 
 def _kind_by_content(path):
@@ -189,7 +189,7 @@ def _unread_kind(path):
     "A key of `UNREAD_KINDS` for a file that is no picture."
     return _KIND_OF_SUFFIX.get(known_ending(path.name).lower()) or _kind_by_content(path)
 
-# %% ../nbs/00_layout.ipynb #8286a297
+# %% ../nbs/00_layout.ipynb #91c93275
 def _files_below(folder):
     "All files in a subfolder and in its own subfolders, and the folders that cannot be opened."
     found = []
@@ -228,6 +228,14 @@ def unread_lines(
         lines.append(f'{found} {unread.masks if masks else unread.frames}')
     return lines
 
+# %% ../nbs/00_layout.ipynb #110d5493
+def unread_in(
+    frames: Path, # folder of frames; may be missing
+    masks: Path, # folder of their masks; may be missing
+) -> list[str]: # see `unread_lines`
+    "What to say about files that are not read, where frames and masks are used together."
+    return unread_lines(frames) + unread_lines(masks, masks=True)
+
 # %% ../nbs/00_layout.ipynb #ff76a87d
 def require_frames(
     folder: Path, # must hold a picture
@@ -238,7 +246,7 @@ def require_frames(
     remedy = ' '.join(unread_lines(folder)) or 'Put frames there.'
     raise DataError(f'There is no frame in {folder}. {remedy}')
 
-# %% ../nbs/00_layout.ipynb #11ec688a
+# %% ../nbs/00_layout.ipynb #a34bee28
 def same_file_key(
     name: str, # file name
 ) -> str: # equal for two names that are one file on some disks
@@ -246,7 +254,7 @@ def same_file_key(
     decomposed = unicodedata.normalize('NFD', name).casefold()
     return unicodedata.normalize('NFD', decomposed).rstrip(' .')
 
-# %% ../nbs/00_layout.ipynb #c09dd8dc
+# %% ../nbs/00_layout.ipynb #96160136
 _NOT_ON_WINDOWS = re.compile(r'.*[<>:"\\|?*\x00-\x1f].*|.*[ .]|(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.I | re.S)
 
 def is_windows_name(
@@ -264,7 +272,7 @@ def by_stem(
     for f in files: groups[same_file_key(f'{f.stem}.png')].append(f)
     return {same[0].stem: same for same in groups.values()}
 
-# %% ../nbs/00_layout.ipynb #6f7c381f
+# %% ../nbs/00_layout.ipynb #9537e889
 def require_own_masks(
     files: list[Path], # frames
 ):
@@ -276,7 +284,7 @@ def require_own_masks(
         raise DataError(f'{same[0]} and {same[1].name} would share the mask {stem}.png{why}. '
                         'Rename or remove one of them.')
 
-# %% ../nbs/00_layout.ipynb #8f0a02e4
+# %% ../nbs/00_layout.ipynb #29aa0c9f
 def names_on_disk(
     names: list[str], # names of files, as a list gives them
     folder: Path, # where the files are; may be missing
@@ -336,10 +344,3 @@ def find_source(
     if (folder/'masks').is_dir(): return Source(folder.name, paths.images, folder/'masks', 'pred', folder/'scores.csv')
     names += [f.parent.name for f in sorted(paths.reports.glob('*/masks'))]
     raise DataError(f"There is no source '{name}'. Choose one of: {', '.join(names)}.")
-
-# %% ../nbs/00_layout.ipynb #0aa94826
-def unread_in_source(
-    source: Source, # frames and masks
-) -> list[str]: # see `unread_lines`
-    "What to say about files that are not read, in the folders of frames and masks of a source."
-    return unread_lines(source.frames) + unread_lines(source.masks, masks=True)

@@ -7,7 +7,6 @@ __all__ = ['REMEDIES', 'NOTES', 'MAX_FOREGROUND', 'mask_problem', 'PairReport', 
 
 # %% ../nbs/12_checks.ipynb #3db2f01f
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,8 +123,8 @@ def _loose_stem(name):
 
 # %% ../nbs/12_checks.ipynb #38f1bc7a
 def _frame_findings(frames, masks, unread):
-    """Findings in the names of frames. `frames` and `masks` are files by the stem of the frame, `unread` the loose stems
-    of masks that are not read."""
+    """Findings in the names of frames. `frames` and `masks` are files by the stem of the frame; `unread` are the loose
+    stems of masks that are not read."""
     for stem, files in frames.items():
         if len(files) > 1: yield 'two frames with one name', files[0], ' and '.join(f.name for f in files)
         if is_named_like_mask(files[0]): yield 'frame named like a mask', files[0], ''

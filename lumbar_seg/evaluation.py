@@ -590,8 +590,9 @@ def agreement(
     pairs = [(frame, mask) for frame, mask in matched_pairs(paths.images, paths.root/first) if frame.stem in drawn]
     unread = unread_in(paths.images, paths.root/first)
     if not pairs:
-        why = ' '.join(unread + person.unread)
-        raise DataError(f'No frame in {paths.images} has a mask in both {paths.root/first} and {paths.root/second}. {why}')
+        why = ' '.join(['', *unread, *person.unread])
+        both = f'{paths.root/first} and {paths.root/second}'
+        raise DataError(f'No frame in {paths.images} has a mask in both {both}.{why}')
     frames = frame_set(paths, 'all', pairs, pixel_size)
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)

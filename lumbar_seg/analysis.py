@@ -16,8 +16,8 @@ import pandas as pd
 
 from .layout import DataError, Paths, require_folder, unread_in, unread_lines
 from .storage import write_keeping
-from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_stem, matched_pairs
-from .frames import pixel_sizes, read_frames_csv, read_pair
+from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_sizes, frame_stem
+from .frames import matched_pairs, read_frames_csv, read_pair
 from .display import as_html, progress
 from .splits import PARTS, read_split, read_splits
 from .metrics import centerline, unit_of
@@ -142,11 +142,12 @@ def sizes_by_stem(
     paths: Paths, # data layout
     stems: list[str], # of frames
 ) -> dict[str, tuple[float, float] | None]: # stem -> height and width of a pixel in mm; all None if one is unknown
-    "Pixel sizes from frames.csv by stem, in one unit."
-    name_of = {frame_stem(name): name for name in read_frames_csv(paths).index}
-    names = [name_of.get(stem, stem) for stem in stems]
-    sizes = pixel_sizes(paths, names)
-    found = {stem: sizes[name] for stem, name in zip(stems, names, strict=True)}
+    "Pixel sizes from frames.csv by stem, in one unit. `DataError` for one that is impossible, as in `frame_sizes`."
+    rows = {frame_stem(row): paths.images/row for row in read_frames_csv(paths).index}
+    frame_of = rows | {frame_stem(frame): frame for frame in frame_files(paths)}
+    frames = [frame_of.get(stem, paths.images/stem) for stem in stems]
+    sizes = frame_sizes(paths, frames)
+    found = {stem: sizes[frame.name] for stem, frame in zip(stems, frames, strict=True)}
     return dict.fromkeys(stems) if None in found.values() else found
 
 # %% ../nbs/32_analysis.ipynb #d05b9c71

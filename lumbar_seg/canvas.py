@@ -20,6 +20,7 @@ from .images import encode_png
 # %% ../nbs/51_canvas.ipynb #5e1224c7
 COLORS = {            # kind of mask -> RGB, Okabe and Ito 2008
     'manual': (0, 158, 115), 'pred': (230, 159, 0), 'pseudo': (86, 180, 233), 'draft': (240, 228, 66),
+    'saved': (204, 121, 167),
 }
 
 # %% ../nbs/51_canvas.ipynb #6b92a286

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, require_folder
 from .layout import same_file_key, unread_files, unread_stems
-from .images import picture_problem, read_gray, read_mask_values
+from .images import picture_problem, read_gray, read_mask_values, require_frame
 from .frames import NAME_REMEDIES, MaskFiles, adopt_pattern, boneless_frames, frame_files, frame_stem
 from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair_files, read_frames_csv
 from .frames import ALIKE_REMEDY, ROUNDED_REMEDY, alike_groups, doubtful_groups, file_size_problem
@@ -70,7 +70,8 @@ def mask_problem(
     shape: tuple[int, int], # height and width of its frame
     boneless: bool = False, # does frames.csv say that the frame shows no bone?
 ) -> tuple[str, str] | None: # (key of `REMEDIES`, details), or None if the mask is fine
-    "The first thing that is wrong with a mask, if anything is."
+    "The first thing that is wrong with a mask, if anything is. `DataError` for any other array."
+    require_frame(values, 'values')
     (height, width), (frame_height, frame_width) = values.shape, shape
     if (height, width) != (frame_height, frame_width):
         return 'size differs', f'mask {width}x{height}, frame {frame_width}x{frame_height}'

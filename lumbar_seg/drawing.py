@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .layout import DataError, Paths, image_files, same_file_key
 from .storage import atomic_write, exclusive, remove_temporaries
-from .images import read_gray, read_mask
+from .images import read_gray, read_mask, require_mask
 from .frames import FolderNames, FrameNames, MaskFiles, frame_mask, frame_stem, mask_name, mask_settings
 from .frames import name_problem, same_picture
 from .records import file_hash, mask_hash, picture_hash, pixel_hash
@@ -78,7 +78,9 @@ def smooth_mask(
     mask: np.ndarray, # bool [H,W]
     sigma: float = 1.5, # standard deviation of the blur, in pixels
 ) -> np.ndarray: # bool [H,W]
-    "The mask with smoother edges. Components that smoothing would remove entirely stay unchanged."
+    """The mask with smoother edges. Components that smoothing would remove entirely stay unchanged. `DataError` for any
+    other array."""
+    require_mask(mask)
     smooth = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma) > .5
     _, labels = cv2.connectedComponents(mask.astype(np.uint8))
     lost = np.setdiff1d(np.unique(labels[mask]), np.unique(labels[smooth]))
@@ -89,15 +91,19 @@ MAX_UNDO = 100         # states that can be undone
 
 @dataclass
 class Drawing:
-    "A mask being drawn. Each method that changes it returns whether anything changed."
+    """A mask being drawn. Each method that changes it returns whether anything changed. `DataError` for a mask that is
+    any other array, or of another size."""
     mask: np.ndarray # bool [H,W]
     past: list = field(default_factory=list) # packed masks, oldest first
     future: list = field(default_factory=list) # packed masks that were undone, the next to redo last
 
+    def __post_init__(self): require_mask(self.mask)
+
     def put(self,
-        mask: np.ndarray, # bool [H,W]
+        mask: np.ndarray, # bool [H,W], of the same size
     ) -> bool: # did anything change?
         "Replace the mask and remember the old one."
+        require_mask(mask, self.mask.shape)
         if np.array_equal(mask, self.mask): return False
         self.past = [*self.past, np.packbits(self.mask)][-MAX_UNDO:]
         self.future = []
@@ -391,8 +397,7 @@ def save_drawing(
     of it. `ChangedMeanwhile` if frame or mask is no longer what the drawing was begun on. `DataError` if the mask is
     not bool or not of the frame's size, the frame has two masks or is named like a mask, `images/` holds another
     picture with its name, or someone else is saving; `OSError` if the disk is full."""
-    if mask.dtype != bool:
-        raise DataError(f'The mask of {frame} is {mask.dtype} and must be bool, such as `values > 127`.')
+    require_mask(mask, None, f'The mask for {frame}')
     with exclusive(paths.masks_manual, wait=LOCK_WAIT):
         before, image = manual_mask(paths, frame), read_gray(frame)
         now = DrawnOn(pixel_hash(image), mask_state(before))

@@ -26,7 +26,7 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key, require_folder, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
-from .images import write_mask
+from .images import require_mask, write_mask
 from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_files, frame_groups, frame_sizes
 from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
@@ -333,7 +333,7 @@ def score_pairs(
     for frame, mask_file in progress(frames.pairs, f'evaluate {segmenter.name} on {frames.part}'):
         try:
             image, truth = read_pair(frame, mask_file)
-            mask = segmenter.predict(frame, image)
+            mask = require_mask(segmenter.predict(frame, image), image.shape, f'The mask for {frame}')
         except DataError as e:
             failed.append(str(e))
             continue

@@ -20,8 +20,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from .layout import DataError, Paths, image_files
 from .storage import checked_settings
-from .images import read_pair
-from .frames import masks_by_id
+from .frames import pair_files, read_pair
 from .display import progress
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
 
@@ -50,18 +49,19 @@ def image_tensor(
 
 # %% ../nbs/20_dataset.ipynb #20e5a104
 def _listed_pairs(names, img_dir, mask_dir, file_list_path):
-    "(frame, mask) of each name. `DataError` that names the frames without a file or without exactly one mask."
-    frames = {f.name: f for f in image_files(img_dir)}
-    masks = masks_by_id(mask_dir)
-    missing = [name for name in names if name not in frames]
+    "(frame, mask) of each name. `DataError` that names the frames without a file or without a clear mask."
+    pairing = pair_files(img_dir, mask_dir)
+    known = {frame.name for frame in pairing.frames}
+    missing = [name for name in names if name not in known]
     if missing:
         raise DataError(f'{file_list_path} names {len(missing)} frames that are not in {img_dir}: '
                         f'{", ".join(missing[:5])}. Put them there, or make the lists again with `lumbar_seg split`.')
-    unclear = [name for name in names if len(masks.get(Path(name).stem, [])) != 1]
-    if unclear:
-        raise DataError(f'{len(unclear)} frames in {file_list_path} have no mask in {mask_dir}, or more than one: '
-                        f'{", ".join(unclear[:5])}. Give each exactly one; `lumbar_seg check` lists them all.')
-    return [(frames[name], masks[Path(name).stem][0]) for name in names]
+    pairing.require(names)
+    without = [name for name in names if name not in pairing.pairs]
+    if without:
+        raise DataError(f'{len(without)} frames in {file_list_path} have no mask in {mask_dir}: '
+                        f'{", ".join(without[:5])}. Draw them; `lumbar_seg check` lists them all.')
+    return [pairing.pairs[name] for name in names]
 
 # %% ../nbs/20_dataset.ipynb #69d1cdd4
 class UltrasoundBoneDataset(Dataset):
@@ -165,6 +165,10 @@ def _add_pseudo(train, paths):
         name, why = next(iter(twins.items()))
         raise DataError(f'{paths.splits/PSEUDO_LIST} names a frame that belongs with val or test: {name} {why}. '
                         'Make it again with `lumbar_seg pseudo-set`.')
+    taken = set(train.names) & set(pseudo.names)
+    if taken:
+        raise DataError(f'{min(taken)} is in train.txt and in {PSEUDO_LIST}, so it would be trained on twice. '
+                        'Make the list again with `lumbar_seg pseudo-set`, or rename the frame.')
     train.names += pseudo.names
     train.files += pseudo.files
 

@@ -10,7 +10,6 @@ __all__ = ['JOURNALS', 'BAND', 'TOP_FRACTION', 'TOP_N', 'MoveReport', 'is_half_m
 import errno
 import os
 import shutil
-import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError, Paths, image_files, require_folder, require_frames, unread_lines
+from .layout import unread_pictures
 from .storage import atomic_write, exclusive, read_table, write_keeping
 from .images import read_gray
-from .frames import MASK_PATTERN, masks_by_id
+from .frames import adopt_pattern, folder_masks, frame_files, frame_problems, frame_stem, pair_files
 from .records import file_hash
 from .display import as_html, progress
 
@@ -128,24 +128,24 @@ def _undo_move(paths, dry_run):
     return report
 
 # %% ../nbs/15_selection.ipynb #81d5f2c4
-def _require_one_spelling(raw, annotated):
-    "`DataError` if a frame seems raw only because its mask spells the same letters with other Unicode characters."
-    stems = {unicodedata.normalize('NFC', stem) for stem in annotated}
-    for f in raw:
-        if unicodedata.normalize('NFC', f.stem) in stems:
-            raise DataError(f'{f} has a mask whose name has the same letters in another Unicode spelling, as macOS '
-                            'writes them. Nothing was moved. Give both files exactly the same name.')
+def _require_clear(paths, pairing):
+    "`DataError` if a frame may have a mask that was not found."
+    pairing.require()
+    problems = pairing.orphan_problems(frame_files(paths) + [Path(f.stem) for f in unread_pictures(paths.images)])
+    if not problems: return
+    others = f' (and {len(problems) - 1} others)' if len(problems) > 1 else ''
+    raise DataError(f'{problems[0]}{others} Nothing was moved: the frames of these masks would be taken for raw.')
 
 # %% ../nbs/15_selection.ipynb #117a444c
 def _move(paths, pattern, dry_run):
-    annotated = masks_by_id(paths.masks_manual, pattern)
-    frames = image_files(paths.images)
-    kept = [f.name for f in frames if f.stem in annotated]
+    require_folder(paths.masks_manual)
+    settings = adopt_pattern(paths, pattern, remember=not dry_run) if pattern else None
+    pairing = pair_files(paths.images, paths.masks_manual, settings)
+    kept, raw = list(pairing.pairs), pairing.without_mask()
     if not kept:
-        raise DataError(f'No mask in {paths.masks_manual} belongs to any of the {len(frames)} frames in {paths.images} '
-                        f"(pattern '{pattern}'). Nothing was moved. Check the folder and the pattern.")
-    raw = [f for f in frames if f.stem not in annotated]
-    _require_one_spelling(raw, annotated)
+        raise DataError(f'No mask in {paths.masks_manual} belongs to any of the {len(raw)} frames in {paths.images}. '
+                        'Nothing was moved. Check the folder, and the pattern of mask names (--pattern).')
+    _require_clear(paths, pairing)
     not_files = [f.name for f in raw if not f.is_file()]
     moves = [(f, paths.raw_unlabelled/f.name) for f in raw if f.is_file()]
     free = [(source, destination) for source, destination in moves if not destination.exists()]
@@ -156,11 +156,12 @@ def _move(paths, pattern, dry_run):
 # %% ../nbs/15_selection.ipynb #2bd4cb5b
 def move_annotated(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    pattern: str = MASK_PATTERN, # regular expression of a mask's stem; group 1 is the frame's stem
+    pattern: str | None = None, # how masks are named: regular expression, group 1 is the frame's stem. Remembered
     dry_run: bool = False, # only say what would move
     undo: bool = False, # bring back what the last run moved
 ) -> MoveReport:
-    "Move frames without a mask from `images/` to `raw_unlabelled/`. `DataError` if no mask matches any frame."
+    """Move frames without a mask from `images/` to `raw_unlabelled/`. `DataError` if no mask matches any frame, or if
+    it is unclear which frames have a mask."""
     paths = Paths(root)
     require_folder(paths.root)
     folders = () if dry_run else (paths.masks_manual, paths.raw_unlabelled, paths.root/JOURNALS)
@@ -212,19 +213,15 @@ class Selection:
     ranking: pd.DataFrame
     copied: int # frames newly copied to to_label/
     unreadable: list[str] # what could not be read, and why
-    conflicts: list[str] # names in to_label/ that hold something else
 
     @property
     def ok(self) -> bool:
-        "Every frame was read, and no other file was in the way."
-        return not (self.unreadable or self.conflicts)
+        "Every frame was read, and none shares its name with another picture."
+        return not self.unreadable
 
     def __str__(self):
         n_selected = int(self.ranking.selected.sum())
         lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, {self.copied} newly copied']
-        if self.conflicts:
-            names = ', '.join(self.conflicts[:10])
-            lines.append(f'ERROR: to_label/ holds another file of that name: {names}')
         lines += [f'ERROR: {line}' for line in self.unreadable]
         return '\n'.join(lines)
 
@@ -232,15 +229,14 @@ class Selection:
 
 # %% ../nbs/15_selection.ipynb #ec9368cb
 def _copy_chosen(paths, names):
-    "How many were newly copied to to_label/; names that hold something else there."
-    copied, conflicts = 0, []
+    "How many were newly copied to to_label/."
+    copied = 0
     for name in names:
         source, copy = paths.raw_unlabelled/name, paths.to_label/name
         if not copy.exists():
             with atomic_write(copy) as f: shutil.copy2(source, f)
             copied += 1
-        elif copy.read_bytes() != source.read_bytes(): conflicts.append(name)
-    return copied, conflicts
+    return copied
 
 # %% ../nbs/15_selection.ipynb #63c6f6ce
 def select_frames(
@@ -257,11 +253,13 @@ def select_frames(
         raise DataError(f'band_top ({band_top}) must be below band_bottom ({band_bottom}), both from 0 to 1.')
     if n < 1: raise DataError(f'n must be at least 1, not {n}.')
     if not 0 < top_fraction <= 1: raise DataError(f'top_fraction must be above 0 and at most 1, not {top_fraction}.')
-    drawn = masks_by_id(paths.masks_manual) if paths.masks_manual.is_dir() else {}
-    frames = [f for f in require_frames(paths.raw_unlabelled) if f.stem not in drawn]
+    drawn, raw = folder_masks(paths.masks_manual), require_frames(paths.raw_unlabelled)
+    problems = frame_problems(paths, raw)
+    frames = [f for f in raw if frame_stem(f) not in drawn and f not in problems]
     with exclusive(paths.to_label):
         ranking, unreadable = rank_frames(frames, (band_top, band_bottom), top_fraction)
         ranking['selected'] = (ranking['rank'] <= n).astype(int)
-        copied, conflicts = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
+        copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
         write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
-    return Selection(ranking, copied, unreadable + unread_lines(paths.raw_unlabelled), conflicts)
+    unreadable += [*problems.values(), *unread_lines(paths.raw_unlabelled)]
+    return Selection(ranking, copied, unreadable)

@@ -21,12 +21,11 @@ import pandas as pd
 
 from .layout import DataError, Paths, image_files, natural_key
 from .storage import atomic_write, exclusive, read_text, set_aside
-from .images import read_mask_values
-from .frames import boneless_frames, frame_groups, group_note, masks_by_id, named_groups
+from .frames import boneless_frames, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings
 from .records import teacher_overlap, text_hash
 from .display import as_html, progress
-from .checks import check_pairs, mask_problem
+from .checks import check_pairs, pair_problem
 from .duplicates import MIN_SIMILARITY, connected_groups, similar_pairs
 
 # %% ../nbs/14_splits.ipynb #e18211d3
@@ -412,18 +411,15 @@ def _picture_findings(paths, part_of, min_similarity):
         elif is_same: yield _Finding('one picture under two names', first, second, part_of[first], similarity)
 
 # %% ../nbs/14_splits.ipynb #81e71eb1
-def _mask_problem(file, boneless):
-    "What `mask_problem` says about a mask file. None for an unreadable one, which raises an error when it is used."
-    try: values = read_mask_values(file)
-    except DataError: return None
-    return mask_problem(values, values.shape, boneless)
-
 def _mask_findings(paths, part_of):
-    masks, boneless = masks_by_id(paths.masks_manual), boneless_frames(paths)
+    pairing, boneless = pair_files(paths.images, paths.masks_manual), boneless_frames(paths)
     for name in progress(part_of, 'check masks', leave=False, delay=1):
-        for file in masks.get(Path(name).stem, []):
-            problem = _mask_problem(file, name in boneless)
-            if problem: yield _Finding('mask that may be wrong', file.name, ': '.join(problem), part_of[name])
+        if name in pairing.ambiguous: problem = pairing.ambiguous[name]
+        elif name in pairing.pairs: problem = pair_problem(*pairing.pairs[name], name in boneless)
+        else: problem = ('frame without mask', paths.images/name, 'every frame of a list needs one')
+        if not problem: continue
+        kind, file, details = problem
+        yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
 
 # %% ../nbs/14_splits.ipynb #b9f25e06
 def _pseudo_findings(paths, splits):

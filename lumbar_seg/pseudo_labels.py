@@ -23,7 +23,7 @@ from .records import file_hash, made_by, teacher_overlap
 from .display import as_html, progress
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
-from .postprocess import Thresholds, load_thresholds
+from .postprocess import Thresholds
 from .prediction import BulkReport, Predictor, find_weights, predict_files, predictable_frames
 
 # %% ../nbs/36_pseudo_labels.ipynb #74f7fc6d
@@ -128,16 +128,18 @@ def pseudo_label(
     device: str = 'auto', # auto, cpu, cuda or mps
     batch_size: int | None = None, # frames at a time; default: 1 on a CPU, 8 on an NVIDIA GPU
     replace: bool = False, # set earlier pseudo-labels of another model aside
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> PseudoReport:
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
     paths = Paths(root)
-    thresholds = load_thresholds(paths)
     files, failed = predictable_frames(paths)
-    predictor = Predictor(find_weights(paths, weights, 'small'), device)
+    predictor = Predictor(find_weights(paths, weights, 'small'), device, img_size, threshold=threshold)
+    thresholds, source = predictor.thresholds_for(paths)
     with exclusive(paths.pseudo_stats):
         if paths.pseudo_stats.exists(): read_stats(paths)         # a damaged table is reported before hours of work
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size,
-                             replace)
+                             replace, source)
         bulk.failed += failed
         stats = _with_edited_flags(stats_table(files, paths.masks_pseudo, thresholds), paths)
         write_keeping(paths.pseudo_stats, stats.to_csv(index=False, float_format='%.6f'))

@@ -34,9 +34,9 @@ from .records import flat_record, text_hash
 from .display import as_html
 from .viz import show_grid
 from .metrics import TOLERANCES, WITH_BONE
+from .prediction import find_weights
 from .evaluation import Evaluation, choose_segmenter, compare_evaluations, evaluate_segmenter
-from .evaluation import folder_segmenter, main_measure, measure_title, model_segmenter, plain_label
-from .evaluation import require_comparable, show_scores
+from .evaluation import main_measure, measure_title, plain_label, require_comparable, show_scores
 
 # %% ../nbs/41_report.ipynb #9a2b0001
 def in_words(
@@ -498,18 +498,25 @@ def evaluate_and_report(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     weights: str | None = None, # weights to score; default: models/unet_best.pth
     masks: str | None = None, # score this folder of masks instead of a model
-    compare: str | None = None, # compare with these weights (.pth), or with this folder of masks, on the same frames
+    compare: str | None = None, # compare with these weights, or with this folder of masks, on the same frames
     part: str = 'test', # list to score: train, val or test; or all: every frame with a mask, without lists
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
+    compare_img_size: int | None = None, # the same for the weights to compare with
+    compare_threshold: float | None = None, # the same for the weights to compare with
 ) -> Report:
     "Score a model, or a folder of masks, on one list; write every score and a report into `reports/`."
     paths = Paths(root)
-    segmenters = [choose_segmenter(paths, weights, masks, device, raw)]
+    segmenters = [choose_segmenter(paths, weights, masks, device, raw, img_size, threshold)]
+    if not compare and (compare_img_size is not None or compare_threshold is not None):
+        raise DataError('compare_img_size and compare_threshold need weights to compare with: --compare.')
     if compare:
-        if compare.endswith('.pth'): second = model_segmenter(paths, compare, device, raw)
-        else: second = folder_segmenter(paths, compare)
+        is_weights = compare.endswith('.pth') or find_weights(paths, compare).is_file()
+        both = (compare, None) if is_weights else (None, compare)
+        second = choose_segmenter(paths, *both, device, raw, compare_img_size, compare_threshold)
         if second.name == segmenters[0].name: raise DataError(f'Both are called {second.name}. Rename one of them.')
         segmenters.append(second)
     return write_report([evaluate_segmenter(paths, segmenter, part, pixel_size) for segmenter in segmenters])

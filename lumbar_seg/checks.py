@@ -6,24 +6,23 @@
 __all__ = ['REMEDIES', 'NOTES', 'MAX_FOREGROUND', 'mask_problem', 'PairReport', 'pair_problem', 'check_pairs']
 
 # %% ../nbs/12_checks.ipynb #3db2f01f
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .layout import IMAGE_SUFFIXES, UNREAD_SUFFIXES, DataError, Paths, image_files, require_folder
-from .layout import unread_pictures
-from .images import read_gray, read_mask_values
-from .frames import NAME_REMEDIES, MaskFiles, adopt_pattern, boneless_frames, frame_files
-from .frames import RootSettings, frame_problems, mask_settings, pair_files, pixel_sizes, read_frames_csv
+from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, known_ending
+from .layout import require_folder, same_file_key, unread_files, unread_stems
+from .images import picture_problem, read_gray, read_mask_values
+from .frames import NAME_REMEDIES, MaskFiles, adopt_pattern, boneless_frames, frame_files, frame_stem
+from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair_files, pixel_sizes
+from .frames import read_frames_csv
 from .display import as_html, progress
 
 # %% ../nbs/12_checks.ipynb #5c543231
 REMEDIES = NAME_REMEDIES | {
     'unusable name': 'Rename the frame, or the other one, and its row in frames.csv.',
-    'unsupported format': 'Export it as PNG, under the name of its frame.',
     'unreadable frame': 'Export it again from the original, or remove it together with its mask.',
     'unreadable mask': 'Save it again as an 8-bit grayscale PNG of 0 and 255.',
     'size differs': 'Export frame and mask at the same size: the mask was drawn on another version of the frame.',
@@ -35,9 +34,19 @@ REMEDIES = NAME_REMEDIES | {
     'row under another name': 'In frames.csv, write the name exactly as the file is called, with its ending: as it is, '
                               'the row applies to no frame.',
     'row without frame': 'Nothing, if frames.csv covers more frames than are here; otherwise correct the names in it.',
+    'name that Windows does not allow': 'Nothing, unless you share the data: then rename it.',
 }
-NOTES = ('frame without mask', 'row without frame')
+NOTES = ('frame without mask', 'row without frame', 'name that Windows does not allow')
 MAX_FOREGROUND = 0.5
+
+# %% ../nbs/12_checks.ipynb #a22b193f
+def _unread(kind, masks=False):
+    "The key of `REMEDIES` for files of a kind that is not read."
+    return f"file in {'masks_manual' if masks else 'images'} that is not read: {kind}"
+
+for kind, unread in UNREAD_KINDS.items():
+    REMEDIES[_unread(kind)] = unread.frames
+    REMEDIES[_unread(kind, masks=True)] = unread.masks
 
 # %% ../nbs/12_checks.ipynb #ccf5ebc5
 def mask_problem(
@@ -94,7 +103,8 @@ class PairReport:
         if self.settings: lines.append(f'settings.json: {self.settings}')
         lines += [_summary_line(kind, found) for kind, found in self.problems.groupby('kind', sort=False)]
         if not self.usable: lines.append('ERROR: there is no pair to train on.')
-        lines.append('Nothing is wrong.' if self.ok else f'{len(self.errors)} files need your attention.')
+        if self.ok: lines.append('Nothing is wrong.')
+        if len(self.errors): lines.append(f'{len(self.errors)} files need your attention.')
         return '\n'.join(lines)
 
     def __str__(self):
@@ -107,19 +117,35 @@ class PairReport:
 
 # %% ../nbs/12_checks.ipynb #4cefcfa0
 def _loose_stem(name):
-    "A file name without its ending, in lower case and in one Unicode form."
-    has_ending = Path(name).suffix.lower() in IMAGE_SUFFIXES + UNREAD_SUFFIXES
-    stem = Path(name).stem if has_ending else name
-    return unicodedata.normalize('NFC', stem).casefold()
+    "A file name without its ending, as `same_file_key` compares it."
+    return same_file_key(name.removesuffix(known_ending(name)))
 
 # %% ../nbs/12_checks.ipynb #38f1bc7a
+def _unread_findings(paths):
+    "A finding for each file that is not read."
+    for kind, files in unread_files(paths.images).items():
+        for f in files: yield _unread(kind), f, ''
+    for kind, files in unread_files(paths.masks_manual).items():
+        for f in files: yield _unread(kind, masks=True), f, ''
+
+def _undrawn_findings(paths, frames):
+    "Frames without a mask: those that hold no picture, and those whose mask is not merely unread."
+    pattern = mask_settings(paths.masks_manual).get('mask_pattern')
+    unread = {same_file_key(mask_name(stem, pattern).frame) for stem in unread_stems(paths.masks_manual)}
+    for frame in frames:
+        problem = picture_problem(frame)                        # frames with a mask are read whole, later
+        if problem: yield 'unreadable frame', frame, problem
+        elif same_file_key(frame_stem(frame)) not in unread: yield 'frame without mask', frame, ''
+
+# %% ../nbs/12_checks.ipynb #817efbf6
 def _name_findings(paths, pairing):
     "All findings in the names of frames and masks: kind, file, details."
-    unread = unread_pictures(paths.images)
-    for f in unread + unread_pictures(paths.masks_manual): yield 'unsupported format', f, ''
+    yield from _unread_findings(paths)
     yield from dict.fromkeys(pairing.ambiguous.values())               # two frames may share one problem
-    for frame in pairing.without_mask(): yield 'frame without mask', frame, ''
-    yield from pairing.orphan_problems([Path(f.stem) for f in unread])
+    yield from _undrawn_findings(paths, pairing.without_mask())
+    yield from pairing.orphan_problems([Path(stem) for stem in unread_stems(paths.images)])
+    for f in pairing.frames:
+        if not is_windows_name(f.name): yield 'name that Windows does not allow', f, ''
 
 def _twin_findings(paths):
     "Frames in two folders that are two pictures under one name."

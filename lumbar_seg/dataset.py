@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from .layout import DataError, Paths
+from .layout import DataError, Paths, unread_in
 from .storage import checked_settings
 from .frames import frame_problems, pair_files, read_pair
 from .display import progress
@@ -77,7 +77,7 @@ class UltrasoundBoneDataset(Dataset):
         read_threads: int = 0, # threads that read the frames of a batch in parallel; 0: one after another
     ):
         self.img_size, self.keep_mb, self.read_threads = img_size, keep_mb, read_threads
-        self.names = read_split(file_list_path)
+        self.names = read_split(file_list_path, img_dir)
         self.files = _listed_pairs(self.names, img_dir, mask_dir, file_list_path)
         self.kept = {}             # index -> (image, mask), uint8 squares
 
@@ -206,5 +206,7 @@ def loader_report(
     loaders = get_dataloaders(root, batch_size, img_size)
     images, masks = next(iter(loaders.train))
     for loader in (loaders.val, loaders.test): next(iter(loader))
+    paths = Paths(root)
+    warnings = [f'\nWARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     return (f'Dataset size: {len(loaders.train.dataset)}\n'
-            f'Batch images shape: {images.shape}\nBatch masks shape:  {masks.shape}')
+            f'Batch images shape: {images.shape}\nBatch masks shape:  {masks.shape}' + ''.join(warnings))

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths, natural_key, require_folder
+from .layout import DataError, Paths, natural_key, require_folder, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
 from .images import write_mask
 from .frames import MaskFiles, NameProblem, folder_masks, frame_files, frame_groups, frame_stem, group_note
@@ -193,18 +193,19 @@ def model_segmenter(
 def fitting_masks(
     paths: Paths, # data layout
     folder: Path, # of masks
-) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; a note on masks that fit no frame
+) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; notes on masks left out
     "The masks in a folder. `DataError` if there are none, or if most of them fit no frame of the data folder."
     masks = folder_masks(folder, mask_settings(folder, paths))
-    if not masks: raise DataError(f'There are no masks in {folder}.')
+    notes = unread_lines(folder, masks=True)
+    if not masks: raise DataError(' '.join([f'There are no masks in {folder}.', *notes]))
     known = {frame_stem(frame) for frame in frame_files(paths)}
     strays = [stem for stem in masks if stem not in known]
-    if not strays: return masks, []
+    if not strays: return masks, notes
     text = f"{len(strays)} of {len(masks)} masks in {folder} fit no frame, such as that of '{strays[0]}'"
     if 2*len(strays) > len(masks):
         raise DataError(f'{text}. Rename the masks after their frames, or say how all masks are named: '
                         '`lumbar_seg check --pattern`.')
-    return masks, [f'{text}. They were not scored.']
+    return masks, [f'{text}. They were not scored.', *notes]
 
 def _pictures_behind(folder):
     "file name -> hash of the picture that a mask of ours was made from; empty for other masks."
@@ -311,7 +312,7 @@ def listed_frames(
     frames.split = audit.splits.fingerprint
     frames.warnings += audit.warnings
     if part == 'train': frames.warnings.append('These are the frames of train.txt.')
-    if audit.note: frames.notes.append(audit.note)
+    frames.notes += [line for line in [audit.note, *audit.unread] if line]
     return frames
 
 # %% ../nbs/40_evaluation.ipynb #5f95bd8e
@@ -526,7 +527,9 @@ def evaluate_frames(
         claim_folder(folder, run)
         overlap = training_overlap(paths, segmenter.record, [frame for frame, _ in frames.pairs])
         scores, curve, failed = score_pairs(segmenter, frames, folder/'masks')
-        if not len(scores): raise DataError(f'No frame of {frames.part} could be scored: {failed[0]}')
+        if not len(scores):
+            why = ' '.join([failed[0], *segmenter.notes])
+            raise DataError(f'No frame of {frames.part} could be scored: {why}')
         scores['training_overlap'] = scores.filename.map(overlap)
         run |= {'time': datetime.now().isoformat(timespec='seconds'), 'seconds': round(time.perf_counter() - began, 1),
                 'warnings': frames.warnings + overlap_warnings(scores), 'notes': _notes(segmenter, frames, scores),
@@ -637,10 +640,12 @@ def agreement(
     pairing = pair_files(paths.images, paths.root/first)
     pairing.require()
     pairs = [(frame, mask) for frame, mask in pairing.pairs.values() if frame_stem(frame) in drawn]
+    notes = unread_lines(paths.images) + first_notes
     if not pairs:
-        raise DataError(f'No frame in {paths.images} has a mask in both {paths.root/first} and {paths.root/second}.')
+        both = f'{paths.root/first} and {paths.root/second}'
+        raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *notes, *person.notes]))
     frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size)
-    frames.notes += first_notes
+    frames.notes += notes
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)
     return evaluate_frames(paths, replace(person, name=f'{Path(second).name}_against_{Path(first).name}'), frames)

@@ -108,7 +108,7 @@ def make_folds(
     with exclusive(folder):
         if replace: set_aside(folder)
         for file, wanted in lists.items():                 # one that is missing after a killed run is written now
-            if file.exists() and read_split(file) != wanted:
+            if file.exists() and read_split(file, paths.images) != wanted:
                 raise DataError(f'{file} is a different list: the frames, groups, areas or seed have changed. '
                                 'Use --replace to set all folds aside.')
         settings = read_split_settings(paths) | {'seed': seed, 'folds': k, 'include_test': include_test}

@@ -7,8 +7,9 @@ __all__ = ['MASK_PATTERN', 'MAX_NAME_BYTES', 'MAX_BONE_VALUE', 'NAME_REMEDIES', 
            'compile_pattern', 'frame_stem', 'MaskName', 'mask_name', 'is_named_like_mask', 'name_problem',
            'RootSettings', 'read_settings', 'mask_settings', 'remember_settings', 'adopt_pattern', 'MaskFiles',
            'read_pair', 'NameProblem', 'Pairing', 'folder_masks', 'pair_files', 'matched_pairs', 'frame_files',
-           'same_picture', 'frame_problems', 'read_frames_csv', 'boneless_frames', 'parse_pixel_size', 'pixel_sizes',
-           'named_groups', 'SplitSettings', 'read_split_settings', 'frame_groups', 'group_note']
+           'same_picture', 'frame_problems', 'require_own_masks', 'read_frames_csv', 'boneless_frames',
+           'parse_pixel_size', 'pixel_sizes', 'named_groups', 'SplitSettings', 'read_split_settings', 'frame_groups',
+           'group_note']
 
 # %% ../nbs/03_frames.ipynb #cb6ec586
 import contextlib
@@ -385,6 +386,18 @@ def frame_problems(
                        'Rename one of them, and its row in frames.csv.')
         if problem: problems[file] = problem
     return problems
+
+# %% ../nbs/03_frames.ipynb #1ddbebf9
+def require_own_masks(
+    files: list[Path], # frames
+):
+    "`DataError` if two frames would share a mask, on this disk or on one that ignores capitals or the Unicode form."
+    for same in _by_frame(files, lambda file: same_file_key(frame_stem(file))).values():
+        if len(same) == 1: continue
+        stems = {frame_stem(file) for file in same}
+        why = '' if len(stems) == 1 else ', which is one file on a disk that ignores capitals or the Unicode form'
+        raise DataError(f'{same[0]} and {same[1].name} would share the mask {frame_stem(same[0])}.png{why}. '
+                        'Rename or remove one of them.')
 
 # %% ../nbs/03_frames.ipynb #dbe91536
 def _tidy_columns(table, path):

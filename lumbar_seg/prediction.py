@@ -21,10 +21,10 @@ import numpy as np
 from scipy.special import expit
 from torch import nn
 
-from .layout import DataError, Paths, by_stem, image_files, require_frames, unread_lines
+from .layout import DataError, Paths, image_files, require_frames, unread_lines
 from .storage import exclusive, require_space, set_aside, table_to_append, write_json
 from .images import read_gray, write_image, write_mask
-from .frames import frame_problems, name_problem
+from .frames import frame_problems, name_problem, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
 from .records import recorded_img_size, recorded_threshold
 from .display import progress
@@ -254,9 +254,7 @@ def predict_files(
     `DataError` if two frames share a stem, if the folders hold another run, if another is writing there, or if the disk
     is too full."""
     if batch_size is not None and batch_size < 1: raise DataError(f'batch_size must be at least 1, not {batch_size}.')
-    for stem, same in by_stem(files).items():
-        if len(same) == 1: continue
-        raise DataError(f'{same[0]} and {same[1].name} would share the mask {stem}.png. Rename or remove one of them.')
+    require_own_masks(files)
     run = _run_record(predictor, thresholds)
     with exclusive(mask_dir, overlay_dir):
         if replace:

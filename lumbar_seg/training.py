@@ -23,7 +23,7 @@ import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from .layout import DataError, Paths, require_folder
+from .layout import DataError, Paths, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, read_json
 from .storage import require_space, set_aside, write_json
 from .records import is_finished, is_record_of, pairs_record, record_path, recorded_history
@@ -362,6 +362,7 @@ def _print_warnings(paths, train, val):
     if not _shows_bone(val):
         lines.append('WARNING: no frame of val.txt shows bone, so val Dice only shows how rarely the model sees bone '
                      'where there is none. Put frames with bone into val.txt.')
+    lines += [f'WARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     for line in lines: print(line)
     return lines
 

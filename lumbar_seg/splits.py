@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key
-from .layout import unread_in, unread_lines
+from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key, unread_in
 from .storage import atomic_write, exclusive, read_text, set_aside
 from .frames import boneless_frames, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings
@@ -473,5 +472,5 @@ def audit_splits(
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))
-    unread = unread_in(paths.images, paths.masks_manual) + unread_lines(paths.to_label)
+    unread = unread_in(paths.images, paths.masks_manual)
     return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)

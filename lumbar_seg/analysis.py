@@ -16,8 +16,9 @@ import pandas as pd
 
 from .layout import DataError, Paths, require_folder, unread_in, unread_lines
 from .storage import write_keeping
-from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_stem, matched_pairs
-from .frames import pixel_sizes, read_frames_csv, read_pair
+from .images import require_mask
+from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_sizes, frame_stem
+from .frames import matched_pairs, read_frames_csv, read_pair
 from .display import as_html, progress
 from .splits import PARTS, read_split, read_splits
 from .metrics import centerline, unit_of
@@ -28,8 +29,8 @@ def mask_extent(
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # area_frac, top_rel, bottom_rel
     """Area as a fraction of the frame; first row and end of the last row as fractions of the height.
-    nan for the rows of an empty mask."""
-    rows = np.flatnonzero(mask.any(axis=1))
+    nan for the rows of an empty mask. `DataError` for any other array."""
+    rows = np.flatnonzero(require_mask(mask).any(axis=1))
     if not len(rows): return {'area_frac': 0., 'top_rel': np.nan, 'bottom_rel': np.nan}
     return {'area_frac': float(mask.mean()), 'top_rel': rows[0]/len(mask), 'bottom_rel': (rows[-1] + 1)/len(mask)}
 
@@ -50,7 +51,8 @@ def mask_measures(
     mask: np.ndarray, # bool [H,W]
     pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: unknown, measure in pixels
 ) -> dict: # mask_extent, and depth_<unit>, thickness_<unit>, length_<unit>: nan for an empty mask
-    "Extent, mean depth, median thickness and length of the bone in a mask."
+    "Extent, mean depth, median thickness and length of the bone in a mask. `DataError` for any other array."
+    require_mask(mask)
     unit = unit_of(pixel_size)
     pixel_height, pixel_width = pixel_size or (1., 1.)
     depth = thickness = length = np.nan
@@ -142,11 +144,12 @@ def sizes_by_stem(
     paths: Paths, # data layout
     stems: list[str], # of frames
 ) -> dict[str, tuple[float, float] | None]: # stem -> height and width of a pixel in mm; all None if one is unknown
-    "Pixel sizes from frames.csv by stem, in one unit."
-    name_of = {frame_stem(name): name for name in read_frames_csv(paths).index}
-    names = [name_of.get(stem, stem) for stem in stems]
-    sizes = pixel_sizes(paths, names)
-    found = {stem: sizes[name] for stem, name in zip(stems, names, strict=True)}
+    "Pixel sizes from frames.csv by stem, in one unit. `DataError` for one that is impossible, as in `frame_sizes`."
+    rows = {frame_stem(row): paths.images/row for row in read_frames_csv(paths).index}
+    frame_of = rows | {frame_stem(frame): frame for frame in frame_files(paths)}
+    frames = [frame_of.get(stem, paths.images/stem) for stem in stems]
+    sizes = frame_sizes(paths, frames)
+    found = {stem: sizes[frame.name] for stem, frame in zip(stems, frames, strict=True)}
     return dict.fromkeys(stems) if None in found.values() else found
 
 # %% ../nbs/32_analysis.ipynb #d05b9c71

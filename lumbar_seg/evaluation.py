@@ -26,9 +26,9 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key, require_folder, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
-from .images import write_mask
-from .frames import MaskFiles, NameProblem, folder_masks, frame_files, frame_groups, frame_stem, group_note
-from .frames import mask_settings, pair_files, pixel_sizes, read_pair
+from .images import require_mask, write_mask
+from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_files, frame_groups, frame_sizes
+from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
 from .records import training_overlap, versions
@@ -274,11 +274,12 @@ def frame_set(
     pairs: list[tuple[Path, MaskFiles]], # (frame, true mask), at least one
     pixel_size: str | float | None = None, # in mm, for frames without pixel_size_mm in frames.csv
 ) -> FrameSet:
-    "Pairs with their groups and pixel sizes. `DataError` if `pixel_size` contradicts frames.csv."
+    "Pairs with their groups and pixel sizes. `DataError` if `pixel_size` contradicts frames.csv, or is impossible."
     names = [frame.name for frame, _ in pairs]
-    sizes = pixel_sizes(paths, names, pixel_size)
+    sizes = frame_sizes(paths, [frame for frame, _ in pairs], pixel_size)
+    hints = [] if all(sizes.values()) else column_hints(paths, 'pixel_size_mm')
     if not all(sizes.values()): sizes = dict.fromkeys(sizes)
-    return FrameSet(part, pairs, frame_groups(paths, names), sizes)
+    return FrameSet(part, pairs, frame_groups(paths, names), sizes, notes=hints)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c32
 ALL_FRAMES = 'all'       # in place of a list: every frame that has a usable mask
@@ -332,7 +333,7 @@ def score_pairs(
     for frame, mask_file in progress(frames.pairs, f'evaluate {segmenter.name} on {frames.part}'):
         try:
             image, truth = read_pair(frame, mask_file)
-            mask = segmenter.predict(frame, image)
+            mask = require_mask(segmenter.predict(frame, image), image.shape, f'The mask for {frame}')
         except DataError as e:
             failed.append(str(e))
             continue

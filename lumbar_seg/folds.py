@@ -17,7 +17,7 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key
 from .storage import exclusive, set_aside, write_json, write_text
-from .frames import frame_groups, matched_pairs, pixel_sizes, read_split_settings
+from .frames import frame_groups, frame_sizes, matched_pairs, read_split_settings
 from .records import WeightsRecord, file_hash, is_record_of, join_data, read_record, record_path
 from .records import recorded_dice, versions
 from .splits import PARTS, Splits, read_split, read_splits
@@ -169,7 +169,7 @@ def fold_thresholds(
 def _require_one_unit(paths, folds, pixel_size):
     "`DataError` if some frames have a pixel size and others none: folds would be scored in different units."
     names = [name for fold in folds for name in read_splits(fold).test]
-    sizes = pixel_sizes(paths, names, pixel_size)
+    sizes = frame_sizes(paths, [paths.images/name for name in names], pixel_size)
     unknown = [name for name, size in sizes.items() if not size]
     if 0 < len(unknown) < len(sizes):
         raise DataError(f'{len(unknown)} of {len(sizes)} frames have no pixel_size_mm in {paths.frames_csv}, such as '

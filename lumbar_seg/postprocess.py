@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .layout import DataError, Paths
 from .storage import checked_settings, read_json
+from .images import require_mask
 
 # %% ../nbs/31_postprocess.ipynb #31c7a5e0
 def clear_outside_band(
@@ -21,8 +22,8 @@ def clear_outside_band(
     top: float, # upper edge of the band, as a fraction of the height
     bottom: float, # lower edge
 ) -> np.ndarray: # bool [H,W]
-    "A copy of the mask without its rows above and below the band."
-    banded = mask.copy()
+    "A copy of the mask without its rows above and below the band. `DataError` for any other array."
+    banded = require_mask(mask).copy()
     banded[:round(top*len(mask))] = False
     banded[round(bottom*len(mask)):] = False
     return banded
@@ -41,8 +42,8 @@ def remove_specks(
     min_area: float, # in pixels; smaller components are specks
     fallback: bool = True, # keep the largest component if there are only specks?
 ) -> np.ndarray: # bool [H,W]
-    "A copy of the mask without its small components."
-    clean = mask.copy()
+    "A copy of the mask without its small components. `DataError` for any other array."
+    clean = require_mask(mask).copy()
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width: return clean
     box = np.s_[top:top + height, left:left + width]           # no need to label the empty rest of the frame
@@ -56,8 +57,8 @@ def remove_specks(
 def keep_largest_component(
     mask: np.ndarray, # bool [H,W]
 ) -> np.ndarray: # bool [H,W]
-    "Only the component with the most pixels. An empty mask stays empty."
-    labels, areas = _components(mask)
+    "Only the component with the most pixels. An empty mask stays empty. `DataError` for any other array."
+    labels, areas = _components(require_mask(mask))
     return labels == areas.argmax() if areas.any() else np.zeros_like(mask, bool)
 
 # %% ../nbs/31_postprocess.ipynb #7ac3895a
@@ -98,6 +99,7 @@ def postprocess_mask(
     mask: np.ndarray, # bool [H,W], thresholded prediction at original size
     thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
 ) -> np.ndarray: # bool [H,W]
-    "A copy without what lies outside the depth band, and without components smaller than `min_area_frac` of the frame."
+    """A copy without what lies outside the depth band, and without components smaller than `min_area_frac` of the
+    frame. `DataError` for any other array, such as probabilities."""
     banded = clear_outside_band(mask, thresholds.band_top, thresholds.band_bottom)
     return remove_specks(banded, thresholds.min_area_frac*mask.size, thresholds.fallback)

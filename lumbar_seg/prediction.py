@@ -23,7 +23,7 @@ from torch import nn
 
 from .layout import DataError, Paths, image_files, require_frames, unread_lines
 from .storage import exclusive, require_space, set_aside, table_to_append, write_json
-from .images import read_gray, write_image, write_mask
+from .images import read_gray, require_frame, require_list, write_image, write_mask
 from .frames import frame_problems, name_problem, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
 from .records import recorded_img_size, recorded_threshold
@@ -72,17 +72,22 @@ class Predictor:
     def probabilities(self,
         images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
     ) -> list[np.ndarray]: # float32 [H,W] in [0, 1], each of its frame's size
-        "Probability of bone in each pixel. Frames go through the network as one batch, or in parts if memory is short."
+        """Probability of bone in each pixel. Frames go through the network as one batch, or in parts if memory is
+        short. `DataError` for anything but a list of such frames, with the line that converts it."""
+        for k, image in enumerate(require_list(images)): require_frame(image, f'images[{k}]')
         def compute(part): return expit(self.engine(np.repeat(part, self.in_channels, axis=1)))
         batch = np.stack([image_tensor(image, self.img_size).numpy() for image in images])
         squares = np.concatenate(self.parts.run(compute, batch))
+        if np.isnan(squares.min()):                      # nan is above no threshold: the masks would be blank
+            raise DataError(f'The network of {self.weights} gives values that are not a number. Predict on the CPU, '
+                            'which computes with more digits, or train it again.')
         return [cv2.resize(square, image.shape[::-1]) for square, image in zip(squares, images, strict=True)]
 
     def masks(self,
         images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
         thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
     ) -> list[np.ndarray]: # bool [H,W], each of its frame's size
-        "Thresholded and post-processed predictions."
+        "Thresholded and post-processed predictions. `DataError` as in `probabilities`."
         threshold = self.threshold if thresholds.probability is None else thresholds.probability
         return [postprocess_mask(probability > threshold, thresholds) for probability in self.probabilities(images)]
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from .layout import DataError, Paths
 from .storage import exclusive, write_json
-from .images import read_gray
+from .images import read_gray, require_list
 from .records import file_hash, versions
 from .display import progress
 from .splits import read_splits
@@ -28,7 +28,7 @@ from .models import load_checkpoint
 from .metrics import dice
 from .postprocess import Thresholds, load_thresholds
 from .engines import INT8, OpenVINOEngine, converted_path, has_openvino, openvino_network, quiet_openvino
-from .engines import read_openvino, save_openvino
+from .engines import read_openvino, require_squares, save_openvino
 from .prediction import Predictor, find_weights
 
 # %% ../nbs/35_quantization.ipynb #bf0d8745
@@ -46,9 +46,10 @@ def calibration_squares(
 # %% ../nbs/35_quantization.ipynb #6a2e9f41
 def quantize_network(
     predictor: Predictor, # of the 32-bit network
-    squares: list[np.ndarray], # of `calibration_squares`
+    squares: list[np.ndarray], # of `calibration_squares`: float32 [1,C,s,s] in [0, 1]
 ): # `openvino.Model`
-    "The network of `predictor` in 8-bit integers."
+    "The network of `predictor` in 8-bit integers. `DataError` for anything but a list of such squares."
+    for square in require_list(squares, 'squares'): require_squares(square)
     quiet_openvino()
     import nncf
     nncf.set_log_level(logging.ERROR)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['RECORDED_PACKAGES', 'OVERLAPS', 'RESUME_IGNORES', 'LONG_ENTRIES', 'SHOWN_LISTS', 'RUN_COLUMNS', 'file_hash',
-           'picture_hash', 'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash', 'pairs_record',
-           'ListRecord', 'DataRecord', 'SettingsRecord', 'WeightsRecord', 'record_path', 'read_record', 'is_record_of',
-           'record_beside', 'is_finished', 'recorded_img_size', 'recorded_threshold', 'recorded_history',
-           'recorded_dice', 'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions', 'frame_hashes',
-           'is_among', 'training_overlap', 'RunRecord', 'read_run', 'made_by', 'weights_record', 'maker_record',
-           'teacher_overlap', 'run_identity', 'run_differences', 'flat_record', 'list_runs']
+           'pixel_hash', 'picture_hash', 'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash',
+           'pairs_record', 'ListRecord', 'DataRecord', 'SettingsRecord', 'WeightsRecord', 'record_path', 'read_record',
+           'is_record_of', 'record_beside', 'is_finished', 'recorded_img_size', 'recorded_threshold',
+           'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions',
+           'frame_hashes', 'is_among', 'training_overlap', 'RunRecord', 'read_run', 'made_by', 'weights_record',
+           'maker_record', 'teacher_overlap', 'run_identity', 'run_differences', 'flat_record', 'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
 import hashlib
@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Required
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -36,13 +37,19 @@ def file_hash(
     "SHA-256 of the file's content."
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
+# %% ../nbs/04_records.ipynb #d39603c3
+def pixel_hash(
+    image: np.ndarray, # a frame as `read_gray` gives it, uint8 [H,W]
+) -> str: # 64 hex digits
+    "SHA-256 of the size and the gray values of a picture in memory."
+    return hashlib.sha256(f'{image.shape}'.encode() + image.tobytes()).hexdigest()
+
 # %% ../nbs/04_records.ipynb #5b801850
 def picture_hash(
     path: Path, # a frame
 ) -> str: # 64 hex digits
     "SHA-256 of the size and the decoded gray values: the same for a picture and its lossless copy in another format."
-    image = read_gray(path)
-    return hashlib.sha256(f'{image.shape}'.encode() + image.tobytes()).hexdigest()
+    return pixel_hash(read_gray(path))
 
 # %% ../nbs/04_records.ipynb #689a9544
 def text_hash(

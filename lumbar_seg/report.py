@@ -28,7 +28,7 @@ import pandas as pd
 from . import __version__
 from .layout import DataError, Paths
 from .storage import read_text, set_aside, write_text
-from .images import read_gray, read_mask
+from .images import read_gray, read_mask, require_frame, require_mask
 from .frames import folder_masks, frame_stem
 from .records import flat_record, text_hash
 from .display import as_html
@@ -186,8 +186,10 @@ def around_bone(
     mask: np.ndarray, # bool [H,W], not empty
     shape: tuple[int, int] = GALLERY_SIZE, # proportions, height and width
 ) -> tuple[slice, slice]: # rows and columns
-    "The smallest part of the frame with these proportions that holds the mask and a margin, at least a third as wide."
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    """The smallest part of the frame with these proportions that holds the mask and a margin, at least a third as wide.
+    `DataError` for an empty mask, or any other array."""
+    left, top, width, height = cv2.boundingRect(require_mask(mask).astype(np.uint8))
+    if not width: raise DataError('The mask shows no bone, so there is no part of the frame around it.')
     scale = max(1.2*height/shape[0], 1.2*width/shape[1], mask.shape[1]/3/shape[1])
     rows = _span(top + height/2, shape[0]*scale, mask.shape[0])
     columns = _span(left + width/2, shape[1]*scale, mask.shape[1])
@@ -201,7 +203,11 @@ def contours(
     truth: np.ndarray, # bool [H,W]
     prediction: np.ndarray, # bool [H,W]; one of the two masks shows bone
 ) -> np.ndarray: # RGB, uint8, `GALLERY_SIZE` or smaller in one direction
-    "The part of the frame around the bone, with the outline of the truth in blue and that of the prediction in orange."
+    """The part of the frame around the bone, with the outline of the truth in blue and that of the prediction in
+    orange. `DataError` if neither mask shows bone, or for any other array."""
+    require_frame(image)
+    require_mask(truth, image.shape, 'truth')
+    require_mask(prediction, image.shape, 'prediction')
     box = around_bone(truth | prediction)
     scale = min(GALLERY_SIZE[0]/image[box].shape[0], GALLERY_SIZE[1]/image[box].shape[1])
     picture = cv2.cvtColor(cv2.resize(image[box], None, fx=scale, fy=scale), cv2.COLOR_GRAY2RGB)

@@ -56,13 +56,15 @@ TABLE_ERRORS = ('row under another name', 'has_bone that cannot be read', 'group
 MAX_FOREGROUND = 0.5
 
 # %% ../nbs/12_checks.ipynb #a22b193f
-def _unread(kind, masks=False):
+_FRAME_FOLDERS, _MASK_FOLDER = ('images', 'raw_unlabelled', 'to_label'), 'masks_manual'
+
+def _unread(kind, folder):
     "The key of `REMEDIES` for files of a kind that is not read."
-    return f"file in {'masks_manual' if masks else 'images'} that is not read: {kind}"
+    return f'file in {folder} that is not read: {kind}'
 
 for kind, unread in UNREAD_KINDS.items():
-    REMEDIES[_unread(kind)] = unread.frames
-    REMEDIES[_unread(kind, masks=True)] = unread.masks
+    for folder in _FRAME_FOLDERS: REMEDIES[_unread(kind, folder)] = unread.frames
+    REMEDIES[_unread(kind, _MASK_FOLDER)] = unread.masks
 
 # %% ../nbs/12_checks.ipynb #ccf5ebc5
 def mask_problem(
@@ -146,10 +148,9 @@ class PairReport:
 # %% ../nbs/12_checks.ipynb #38f1bc7a
 def _unread_findings(paths):
     "A finding for each file that is not read."
-    for kind, files in unread_files(paths.images).items():
-        for f in files: yield _unread(kind), f, ''
-    for kind, files in unread_files(paths.masks_manual).items():
-        for f in files: yield _unread(kind, masks=True), f, ''
+    for folder in (*_FRAME_FOLDERS, _MASK_FOLDER):
+        for kind, files in unread_files(paths.root/folder).items():
+            for f in files: yield _unread(kind, folder), f, ''
 
 def _undrawn_findings(paths, frames):
     "Frames without a mask: those that hold no picture, and those whose mask is not merely unread."

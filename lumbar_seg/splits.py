@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key, unread_in
+from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key
+from .layout import unread_in, unread_lines
 from .storage import atomic_write, exclusive, read_text, set_aside
 from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings, unreadable_cells
@@ -484,5 +485,5 @@ def audit_splits(
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))
-    unread = unread_in(paths.images, paths.masks_manual)
+    unread = unread_in(paths.images, paths.masks_manual) + unread_lines(paths.to_label)
     return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)

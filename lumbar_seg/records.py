@@ -244,9 +244,10 @@ def _uses(record):
             data.get('extent'), frames)
 
 def _record_in(file, sha256):
-    "The record in this file, or None if it is not there or does not describe the weights with this hash."
+    """The record in a file that has the name for it; None if it is not there, or describes other weights. `DataError`
+    if it is no record at all: who knows what it said?"""
     if not file.is_file() or _too_large(file): return None
-    return read_record(file) if _describes(_json_content(file), sha256) else None
+    return read_record(file) if _describes(read_json(file), sha256) else None
 
 # %% ../nbs/04_records.ipynb #f8e028b2
 def weights_record(

@@ -13,16 +13,17 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, natural_key
+from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key
+from .layout import unread_in, unread_lines
 from .storage import atomic_write, exclusive, read_text, set_aside
-from .frames import boneless_frames, frame_groups, group_note, named_groups, pair_files
-from .frames import read_split_settings
+from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
+from .frames import read_split_settings, unreadable_cells
 from .records import teacher_overlap, text_hash
 from .display import as_html, progress
 from .checks import check_pairs, pair_problem
@@ -99,19 +100,31 @@ def split_by_group(
     return parts
 
 # %% ../nbs/14_splits.ipynb #c7eee833
+def _name_in_line(line, path, folder):
+    "The file name in a line of a list. `DataError` for a path, unless it leads to `folder`: `images/1.jpg`."
+    *place, name = [part for part in line.replace('\\', '/').split('/') if part != '.']
+    home = Path(folder).absolute().as_posix().split('/') if folder else []
+    end_of_home = home[len(home) - len(place):]
+    if [same_file_key(part) for part in place] == [same_file_key(part) for part in end_of_home]: return name
+    raise DataError(f'{path} has the path {line}. Give only the file name, such as 1.jpg.')
+
 def read_split(
     path: Path, # a list such as splits/train.txt
-) -> list[str]:
-    "The file names in a list. `DataError` if the file is missing or empty, repeats a name or holds a path."
+    folder: Path | None = None, # where its frames are; default: not known
+) -> list[str]: # with `folder`: as the files there are called, even if the list spells them in another way
+    """The file names in a list. `DataError` if the file is missing or empty, repeats a name, holds a path to another
+    folder, or a name that fits two files."""
     path = Path(path)
     if not path.is_file(): raise DataError(f'There is no list {path}. Make the lists with `lumbar_seg split`.')
-    lines = [line.strip() for line in read_text(path).split('\n')]
-    names = [line for line in lines if line]
-    if not names: raise DataError(f'{path} is empty. Put at least one file name into it.')
+    lines = [line.strip().strip('\ufeff') for line in read_text(path).split('\n')]
+    lines = [line for line in lines if line]
+    if not lines: raise DataError(f'{path} is empty. Put at least one file name into it.')
+    names = [_name_in_line(line, path, folder) for line in lines]
+    if folder:
+        on_disk = names_on_disk(names, folder)
+        names = [on_disk.get(name, name) for name in names]
     for name, count in Counter(names).items():
         if count > 1: raise DataError(f'{path} names {name} {count} times. Keep one.')
-        is_path = Path(name).name != name or '\\' in name
-        if is_path: raise DataError(f'{path} has the path {name}. Give only the file name, such as 1.jpg.')
     return names
 
 # %% ../nbs/14_splits.ipynb #e4128c10
@@ -138,7 +151,7 @@ def read_splits(
     paths: Paths, # data layout
 ) -> Splits:
     "Read train.txt, val.txt and test.txt. `DataError` if a file is in two of them."
-    splits = Splits(*(read_split(paths.splits/f'{part}.txt') for part in PARTS))
+    splits = Splits(*(read_split(paths.splits/f'{part}.txt', paths.images) for part in PARTS))
     for name, count in Counter(splits.train + splits.val + splits.test).items():
         if count > 1: raise DataError(f'{name} is in more than one list in {paths.splits}. Keep it in one.')
     return splits
@@ -183,6 +196,8 @@ def independent_groups(
     if none_given: links += sibling_links(names)
     joined = _joined(groups, links)
     for line in _describe_groups(groups, joined): print(line)
+    if not group_pattern:
+        for line in column_hints(paths, 'group'): print(line)
     return groups, joined
 
 # %% ../nbs/14_splits.ipynb #a3d06f18
@@ -249,9 +264,12 @@ def make_splits(
     if not report.usable:
         raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. '
                         'Run `lumbar_seg check`.')
-    if len(report.errors):
-        print(f'Pairs with an error are left out (errors: {len(report.errors)}). Run `lumbar_seg check` to see them.')
+    n_errors = len(report.errors) - len(report.table_errors)
+    if n_errors:
+        print(f'Pairs with an error are left out (errors: {n_errors}). Run `lumbar_seg check` to see them.')
+        for line in unread_in(paths.images, paths.masks_manual): print(line)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
+    for line in report.table_warnings: print(line)
     parts, joined = _deal_joined(groups, joined, report.boneless, seed)
     settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity,
                 'joined': joined}
@@ -322,6 +340,7 @@ LEAKS = {           # finding -> what to do
 }
 DOUBTS = {
     'mask that may be wrong': 'Run `lumbar_seg check`, which says what to do.',
+    'has_bone that cannot be read': 'Write 1 or 0 in frames.csv, or nothing. As it is, the cell counts as empty.',
 }
 NOTES = {
     'held-out frame waits to be drawn': 'Remove it from to_label, or make new lists once it is drawn.',
@@ -347,6 +366,7 @@ class Audit:
     splits: Splits
     table: pd.DataFrame
     note: str # see `group_note`
+    unread: list[str] = field(default_factory=list) # see `unread_lines`: a frame there may be a leak, too
 
     @property
     def ok(self) -> bool:
@@ -361,7 +381,7 @@ class Audit:
 
     def __str__(self):
         lines = [str(self.splits), *self.warnings, *_finding_lines(self.table, NOTES, 'note')]
-        if self.note: lines.append(f'note: {self.note}')
+        lines += [f'note: {line}' for line in [self.note, *self.unread] if line]
         if self.ok: lines.append('No leak was found.')
         return '\n'.join(lines)
 
@@ -421,12 +441,18 @@ def _mask_findings(paths, part_of):
         kind, file, details = problem
         yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
 
+def _cell_findings(paths, part_of):
+    "Cells of has_bone that cannot be read."
+    for column, name, cell in unreadable_cells(paths):
+        if column != 'has_bone' or name not in part_of: continue
+        yield _Finding('has_bone that cannot be read', name, repr(cell), part_of[name])
+
 # %% ../nbs/14_splits.ipynb #b9f25e06
 def _pseudo_findings(paths, splits):
     "Pseudo-labels of held-out frames, or made by a model that knows them."
     file = paths.splits/PSEUDO_LIST
     if not file.exists(): return
-    pseudo = [paths.raw_unlabelled/name for name in read_split(file)]
+    pseudo = [paths.raw_unlabelled/name for name in read_split(file, paths.raw_unlabelled)]
     for name, weights in teacher_overlap(paths, splits.val, splits.test).items():
         yield _Finding('pseudo-labels by a model that knows held-out frames', name, where=weights)
     for name, why in held_out_twins(paths, splits, pseudo).items():
@@ -455,7 +481,9 @@ def audit_splits(
     group_of = frame_groups(paths, list(part_of))
     found = [*_group_findings(part_of, group_of), *_sibling_findings(part_of, group_of),
              *_picture_findings(paths, part_of, min_similarity), *_mask_findings(paths, part_of),
+             *_cell_findings(paths, part_of),
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))
-    return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)))
+    unread = unread_in(paths.images, paths.masks_manual) + unread_lines(paths.to_label)
+    return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['REMEDIES', 'NOTES', 'MAX_TIMES_USUAL', 'TABLE_ERRORS', 'MAX_FOREGROUND', 'MAX_PEN', 'MIN_HOLE', 'MIN_HOLE_TO_LINE',
-           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'Outline', 'find_outlines', 'filled_outlines',
-           'file_problem', 'mask_problem', 'PairReport', 'pair_problem', 'check_pairs']
+           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'TWIN_SIMILARITY', 'ONE_PICTURE', 'MIN_AGREEMENT',
+           'Outline', 'find_outlines', 'filled_outlines', 'file_problem', 'mask_problem', 'PairReport', 'pair_problem',
+           'mask_agreement', 'same_picture_problems', 'check_pairs']
 
 # %% ../nbs/12_checks.ipynb #3db2f01f
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,7 @@ from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair
 from .frames import ALIKE_REMEDY, ROUNDED_REMEDY, alike_groups, doubtful_groups, file_size_problem
 from .frames import misnamed_rows, parse_pixel_size, rounded_groups, unreadable_cells, unused_columns
 from .display import as_html, progress
+from .duplicates import SAME_SIMILARITY, SIDE, similar_copies, small_copy
 
 # %% ../nbs/12_checks.ipynb #5c543231
 REMEDIES = NAME_REMEDIES | {
@@ -42,6 +45,9 @@ REMEDIES = NAME_REMEDIES | {
                                 'otherwise save an empty mask.',
     'empty mask': 'Draw the bone; or, if there is none, write has_bone = 0 for this frame in frames.csv.',
     'mostly foreground': 'More than half is marked as bone: the mask may be inverted.',
+    'one picture with two masks': 'Look at both masks. Keep the right one, and remove the other frame and its mask.',
+    'similar pictures with two masks': 'Look at both masks: one of them may be wrong.',
+    'one picture under two names': 'Remove one of them: it counts twice.',
     'row under another name': 'In frames.csv, write the name exactly as the file is called, with its ending and '
                               'without a folder: as it is, the row applies to no frame.',
     'has_bone that cannot be read': 'Write 1 or 0 in frames.csv, or nothing if nobody knows. As it is, the cell counts '
@@ -61,7 +67,7 @@ REMEDIES = NAME_REMEDIES | {
 }
 NOTES = ('frame without mask', 'row without frame', 'name that Windows does not allow', 'column that is not used',
          'cell that is not a number', 'doubtful group', 'unusual pixel size', 'soft edges',
-         'another value of bone')
+         'another value of bone', 'similar pictures with two masks', 'one picture under two names')
 MAX_TIMES_USUAL = 8             # a pixel size this many times the median is probably in another unit
 TABLE_ERRORS = ('row under another name', 'has_bone that cannot be read', 'groups spelled alike', 'rounded group',
                 'impossible pixel size')
@@ -327,10 +333,10 @@ class _Examined(NamedTuple):
     soft: list[Path] # masks with soft edges
     second_values: dict[Path, int] # the value of bone in masks of two values
 
-def _examine(frame, mask, boneless):
-    "Read a frame and its mask once, and look for everything that `check_pairs` reports."
+def _examine(frame, mask, boneless, image=None):
+    "Read a frame (unless it has been read) and its mask, and look for everything that `check_pairs` reports."
     found = _Examined(None, [], {})
-    try: shape = read_gray(frame).shape
+    try: shape = (read_gray(frame) if image is None else image).shape
     except DataError as e: return found._replace(problem=('unreadable frame', frame, str(e)))
     united = np.zeros(shape, bool)
     for file in mask.files:
@@ -366,6 +372,74 @@ def _value_findings(examined):
         if value != common[0][0]:
             yield 'another value of bone', file, f'{file.name} with {value}, where most masks have {common[0][0]}'
 
+# %% ../nbs/12_checks.ipynb #f9e005f0
+TWIN_SIMILARITY = .98    # of pictures so much alike that their masks should be, too
+ONE_PICTURE = .999       # at least, of one frame that was saved again: with noise, at half the size, as a poor JPEG
+MIN_AGREEMENT = .8       # of their masks
+_MASK_SIDE = 64
+
+def _coarse(mask):
+    "bool [64,64]: is there any bone at this place?"
+    return cv2.resize(np.uint8(mask)*255, (_MASK_SIDE, _MASK_SIDE), interpolation=cv2.INTER_AREA) > 0
+
+def _agreement(first, second):
+    near_first, near_second = (cv2.dilate(np.uint8(m), np.ones((3, 3), np.uint8)) > 0 for m in (first, second))
+    total = first.sum() + second.sum()
+    if not total: return 1.
+    return float(((first & near_second).sum() + (second & near_first).sum())/total)
+
+def mask_agreement(
+    first: np.ndarray, # mask of a picture, bool [H,W]
+    second: np.ndarray, # another mask of the same picture, perhaps at another size
+) -> float: # 0 to 1; 1 if both are empty, 0 if only one of them is
+    "The part of the bone in two masks that is within one of 64 x 64 places of bone in the other."
+    return _agreement(_coarse(first), _coarse(second))
+
+# %% ../nbs/12_checks.ipynb #0ace5e57
+def _coarse_mask(mask):
+    "The mask, coarsely. None without one that can be read: that is reported elsewhere."
+    try: return _coarse(mask.read()) if mask else None
+    except DataError: return None
+
+def _twin_kind(similarity, first, second):
+    "What is wrong with two similar frames that have these masks: a key of `REMEDIES`, or None."
+    both_known = first is not None and second is not None
+    if both_known and _agreement(first, second) < MIN_AGREEMENT:
+        return 'one picture with two masks' if similarity >= ONE_PICTURE else 'similar pictures with two masks'
+    return 'one picture under two names' if similarity >= SAME_SIMILARITY else None
+
+# %% ../nbs/12_checks.ipynb #d0c11b84
+def same_picture_problems(
+    masks: list[MaskFiles | None], # one for each frame
+    similar: pd.DataFrame, # of these frames, from `similar_pairs` or `similar_copies`
+) -> Iterator[tuple[str, int, int, float]]: # (key of `REMEDIES`, positions of the two frames, similarity)
+    "Frames that show one picture and have contradictory masks, or count twice. Names each frame, but not every pair."
+    coarse, named = {}, {}
+    for first, second, similarity in similar[similar.similarity >= TWIN_SIMILARITY].itertuples(index=False):
+        for place in (first, second):
+            if place not in coarse: coarse[place] = _coarse_mask(masks[place])
+        kind = _twin_kind(similarity, coarse[first], coarse[second])
+        frames = named.setdefault(kind, set())
+        if kind is None or {first, second} <= frames: continue
+        frames |= {first, second}
+        yield kind, first, second, similarity
+
+# %% ../nbs/12_checks.ipynb #acb4308b
+def _same_picture_findings(pairs, copies):
+    "Findings among usable pairs, and the names of the frames whose masks contradict those of the same picture."
+    findings, contradictory = [], set()
+    similar = similar_copies(copies, TWIN_SIMILARITY)
+    for kind, a, b, _ in same_picture_problems([mask for _, mask in pairs], similar):
+        (first, _), (second, mask) = pairs[a], pairs[b]
+        nearly = 'nearly ' if kind == 'similar pictures with two masks' else ''
+        findings.append((kind, mask.files[0], f'{second.name} is {nearly}the same picture as {first.name}'))
+        if kind not in NOTES: contradictory |= {first.name, second.name}
+    return findings, contradictory
+
+def _image_or_none(frame):
+    try: return read_gray(frame)
+    except DataError: return None
+
 # %% ../nbs/12_checks.ipynb #e400f755
 def check_pairs(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -379,14 +453,20 @@ def check_pairs(
     pairing, boneless = pair_files(paths.images, paths.masks_manual), boneless_frames(paths)
     findings = [*_name_findings(paths, pairing), *_twin_findings(paths), *_table_findings(paths)]
 
-    usable, examined = [], []
+    examined, good, copies = [], [], np.zeros((len(pairing.pairs), SIDE, SIDE), np.uint8)
     for frame, mask in progress(pairing.pairs.values(), 'check pairs'):
-        found = _examine(frame, mask, frame.name in boneless)
+        image = _image_or_none(frame)
+        found = _examine(frame, mask, frame.name in boneless, image)
         examined.append(found)
-        if found.problem: findings.append(found.problem)
-        else: usable.append(frame.name)
-    findings += _value_findings(examined)
+        if found.problem:
+            findings.append(found.problem)
+            continue
+        copies[len(good)] = small_copy(image)
+        good.append((frame, mask))
 
+    twins, contradictory = _same_picture_findings(good, copies[:len(good)])
+    findings += [*_value_findings(examined), *twins]
+    usable = [frame.name for frame, _ in good if frame.name not in contradictory]
     rows = [(kind, f.relative_to(paths.root).as_posix(), details, REMEDIES[kind]) for kind, f, details in findings]
     n_masks = len(image_files(require_folder(paths.masks_manual)))
     return PairReport(len(pairing.frames), n_masks, usable, [name for name in usable if name in boneless],

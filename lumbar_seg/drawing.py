@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .layout import DataError, Paths, image_files, require_folder, same_file_key
 from .storage import atomic_write, exclusive, remove_temporaries
-from .images import read_gray, read_mask, require_mask, write_mask
+from .images import read_gray, read_mask, require_frame, require_mask, write_mask
 from .frames import FolderNames, FrameNames, MaskFiles, frame_mask, frame_stem, mask_name, mask_settings
 from .frames import name_problem, same_picture
 from .records import file_hash, mask_hash, picture_hash, pixel_hash
@@ -224,7 +224,8 @@ class Draft:
     def write(self,
         mask: np.ndarray, # bool [H,W]
     ) -> bool: # False if somebody else's drawing was in this file, so that the draft has moved to another
-        "Write the drawing. `OSError` or `DataError` if that fails."
+        "Write the drawing. `OSError` or `DataError` if that fails; `DataError` for any other array."
+        require_mask(mask)
         with exclusive(self.file.parent, wait=LOCK_WAIT):
             is_ours = not self.file.exists() or file_hash(self.file) == self.state
             if not is_ours: self.file = _unused(self.file)
@@ -247,7 +248,8 @@ def _kept_path(file):
 def keep_aside(self: Draft,
     mask: np.ndarray, # bool [H,W], the drawing
 ) -> Path: # where it is kept
-    "Put the drawing into `drafts/.kept/`: it is out of the way, but not lost."
+    "Put the drawing into `drafts/.kept/`: it is out of the way, but not lost. `DataError` for any other array."
+    require_mask(mask)
     kept = _kept_path(self.file)
     _write_png(kept, mask, {'reviewer': self.reviewer, **asdict(self.begun_on)})
     self.remove()
@@ -292,10 +294,12 @@ def _why_not_of(old, frame, image, others):
 def adopt_old_draft(
     paths: Paths, # data layout
     frame: Path, # an image file
-    image: np.ndarray, # its gray values
+    image: np.ndarray, # its gray values, uint8 [H,W]
     names: FrameNames | None = None, # the frames of the data folder, if you have listed them
 ) -> str: # why it was left alone; empty if there is none, or if it was adopted
-    "Give a draft that is named by the frame alone a name with the hash of the picture, if it is certainly of this one."
+    """Give a draft that is named by the frame alone a name with the hash of the picture, if it is certainly of this
+    one. `DataError` for any other array."""
+    require_frame(image)
     old = paths.root/DRAFTS/f'{frame.stem}.png'
     if not old.exists() or _read_facts(old): return ''
     home = draft_path(paths, frame, pixel_hash(image))

@@ -9,16 +9,15 @@ __all__ = ['BAND_MARGIN', 'AREA_MARGIN', 'SPECK_FRACTION', 'OUTLIER_Z', 'MIN_GRO
 
 # %% ../nbs/32_analysis.ipynb #0a8cdb4a
 import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths
+from .layout import DataError, Paths, require_folder, unread_in, unread_lines
 from .storage import write_keeping
-from .images import read_mask, read_pair
-from .frames import frame_groups, masks_by_id, matched_pairs, pixel_sizes, read_frames_csv
+from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_stem, matched_pairs
+from .frames import pixel_sizes, read_frames_csv, read_pair
 from .display import as_html, progress
 from .splits import PARTS, read_split, read_splits
 from .metrics import centerline, unit_of
@@ -104,7 +103,7 @@ class MaskAnalysis:
     "Statistics of a folder of masks. `table` has a row of `mask_measures` for each mask, and its filename."
     source: str # what was analyzed
     table: pd.DataFrame
-    failed: list[str] # masks that could not be read, and why
+    failed: list[str] # masks that are not read, or could not be, and why
 
     @property
     def ok(self) -> bool:
@@ -144,7 +143,7 @@ def sizes_by_stem(
     stems: list[str], # of frames
 ) -> dict[str, tuple[float, float] | None]: # stem -> height and width of a pixel in mm; all None if one is unknown
     "Pixel sizes from frames.csv by stem, in one unit."
-    name_of = {Path(name).stem: name for name in read_frames_csv(paths).index}
+    name_of = {frame_stem(name): name for name in read_frames_csv(paths).index}
     names = [name_of.get(stem, stem) for stem in stems]
     sizes = pixel_sizes(paths, names)
     found = {stem: sizes[name] for stem, name in zip(stems, names, strict=True)}
@@ -153,15 +152,22 @@ def sizes_by_stem(
 # %% ../nbs/32_analysis.ipynb #d05b9c71
 def _analyze(paths, folder, part):
     "Measure the masks of a folder, or those of one list in it."
-    masks = masks_by_id(paths.root/folder)
-    stems = [Path(name).stem for name in read_split(paths.splits/f'{part}.txt')] if part else list(masks)
-    sizes = sizes_by_stem(paths, stems)
-    files = [(stem, file) for stem in stems for file in masks.get(stem, [])]
-    rows, failed = [], []
-    for stem, file in progress(files, 'analyze masks'):
-        try: rows.append({'filename': file.name} | mask_measures(read_mask(file), sizes[stem]))
-        except DataError as e: failed.append(str(e))
-    if not rows: raise DataError(f'There are no masks to analyze in {paths.root/folder}. Draw or predict some first.')
+    masks = folder_masks(require_folder(paths.root/folder))
+    names = read_split(paths.splits/f'{part}.txt', paths.images) if part else list(masks)
+    stems = [frame_stem(name) for name in names]
+    sizes, with_frame = sizes_by_stem(paths, stems), {frame_stem(frame) for frame in frame_files(paths)}
+    rows, failed = [], unread_lines(paths.root/folder, masks=True)
+    for stem in progress(stems, 'analyze masks'):
+        mask = masks.get(stem)
+        if mask is None: failed.append(f"The frame '{stem}' of {part}.txt has no mask in {folder}.")
+        elif isinstance(mask, NameProblem): failed.append(str(mask))
+        elif with_frame and stem not in with_frame: failed.append(f"{mask} fits no frame: there is no frame '{stem}'.")
+        else:
+            try: rows.append({'filename': mask.name} | mask_measures(mask.read(), sizes[stem]))
+            except DataError as e: failed.append(str(e))
+    if not rows:
+        remedy = failed[0] if failed else 'Draw or predict some first.'
+        raise DataError(f'There are no masks to analyze in {paths.root/folder}. {remedy}')
     return MaskAnalysis(f'{folder}, {part}.txt' if part else folder, pd.DataFrame(rows), failed)
 
 # %% ../nbs/32_analysis.ipynb #84e0b3fd
@@ -238,6 +244,7 @@ class Drift:
     frames: pd.DataFrame
     groups: pd.DataFrame
     outliers: pd.DataFrame # columns group, measure, value, median, z
+    unread: list[str] = field(default_factory=list) # see `unread_lines`
 
     def __str__(self):
         n_groups, measures = len(self.groups), self.groups.columns.drop('frames').tolist()
@@ -248,7 +255,7 @@ class Drift:
                          f'median over groups {row.median:.4g} ({row.z:+.1f} deviations)')
         if n_groups < MIN_GROUPS: lines.append(f'Too few groups ({n_groups}) to tell whether one stands out.')
         elif not len(self.outliers): lines.append(f'No group of {n_groups} stands out.')
-        return '\n'.join(lines)
+        return '\n'.join(lines + [f'note: {line}' for line in self.unread])
 
     def show(self): # a matplotlib figure
         "Means of the groups, in the order of their names; lists by color."
@@ -275,14 +282,15 @@ def group_drift(
     if not pairs:
         raise DataError(f'No frame in {paths.images} has a mask in {paths.masks_manual}. Run `lumbar_seg check`.')
     group_of = frame_groups(paths, [frame.name for frame, _ in pairs])
-    sizes = sizes_by_stem(paths, [frame.stem for frame, _ in pairs])
+    sizes = sizes_by_stem(paths, [frame_stem(frame) for frame, _ in pairs])
     lists = {part: paths.splits/f'{part}.txt' for part in PARTS}
-    part_of = {name: part for part, file in lists.items() if file.exists() for name in read_split(file)}
+    part_of = {name: part for part, file in lists.items() if file.exists() for name in read_split(file, paths.images)}
     rows = []
     for frame, mask in progress(pairs, 'measure frames'):
         row = {'filename': frame.name, 'group': group_of[frame.name], 'part': part_of.get(frame.name, 'in no list')}
-        rows.append(row | _frame_measures(frame, mask, sizes[frame.stem]))
+        rows.append(row | _frame_measures(frame, mask, sizes[frame_stem(frame)]))
     frames = pd.DataFrame(rows)
     by_group = frames.drop(columns=['filename', 'part']).groupby('group', sort=False)
     means = by_group.mean()
-    return Drift(frames, means.assign(frames=by_group.size()), outlying_groups(means))
+    unread = unread_in(paths.images, paths.masks_manual)
+    return Drift(frames, means.assign(frames=by_group.size()), outlying_groups(means), unread)

@@ -24,9 +24,10 @@ from traitlets import link
 
 from .layout import DataError, Paths, Source, find_source, image_files, require_folder
 from .storage import read_table
-from .images import read_gray, read_mask, read_pair, write_mask
-from .frames import masks_by_id, matched_pairs, pixel_sizes, read_frames_csv
-from .records import file_hash
+from .images import read_gray, read_mask, write_mask
+from .frames import MaskFiles, folder_masks, frame_stem, matched_pairs, pixel_sizes, read_frames_csv
+from .frames import read_pair
+from .records import mask_hash
 from .viz import contact_sheet, overlay
 from .reviews import DECISIONS, OPEN_STATES, REVIEW_COLUMNS, TAKEN_BACK, append_review, read_reviews
 from .reviews import review_state, reviews_path
@@ -38,17 +39,18 @@ from .canvas import COLORS, TOOLS, FrameCanvas, bone_box, frame_bytes, layer
 # %% ../nbs/52_browser.ipynb #175c61c0
 def source_pairs(
     source: Source, # from `find_source`
-) -> dict[str, tuple[Path, Path]]: # file name of the frame -> (frame, mask), in natural order
+) -> dict[str, tuple[Path, MaskFiles]]: # file name of the frame -> (frame, mask), in natural order
     "The frames of a source, each with the path of its mask. `DataError`, which says how to make some, if none."
     require_folder(source.frames, source.remedy)
     if source.needs_mask:
         pairs = matched_pairs(source.frames, require_folder(source.masks, source.remedy))
     else:
-        masks = masks_by_id(source.masks) if source.masks.is_dir() else {}
+        masks = folder_masks(source.masks)
         pairs = []
         for frame in image_files(source.frames):
-            new_mask = source.masks/f'{frame.stem}.png'
-            pairs.append((frame, masks.get(frame.stem, [new_mask])[0]))
+            mask = masks.get(frame_stem(frame), MaskFiles((source.masks/f'{frame.stem}.png',)))
+            if not isinstance(mask, MaskFiles): raise DataError(str(mask))
+            pairs.append((frame, mask))
     if not pairs:
         without = f' with a mask in {source.masks}' if source.needs_mask else ''
         raise DataError(f'{source.frames} has no frames{without}. {source.remedy}')
@@ -91,16 +93,16 @@ def _stamp(files):
 # %% ../nbs/52_browser.ipynb #5f9a7ff7
 def look_at(
     frame: Path, # an image file
-    mask: Path, # the mask to judge; may be missing
+    mask: MaskFiles, # the mask to judge; may be missing
     kind: str, # of that mask, one of `COLORS`
     others: dict[str, Path], # kind -> further mask; missing and unusable ones are left out
 ) -> Look:
     "Read a frame and its masks. Never fails: what is wrong is in `error`."
-    stamp = _stamp([frame, mask, *others.values()])
+    stamp = _stamp([frame, *mask.files, *others.values()])
     sha, masks = '', {}
     try:
         if mask.exists():
-            sha = file_hash(mask)
+            sha = mask_hash(mask)
             image, masks[kind] = read_pair(frame, mask)
         else: image = read_gray(frame)
     except (DataError, OSError) as e: return Look(sha=sha, error=str(e), stamp=stamp)
@@ -391,7 +393,7 @@ def _read(self: MaskBrowser, name: str) -> Look:
     try: others = self._others(frame)
     except DataError as e: return Look(error=str(e))
     kept = self.looks.get(name)
-    if kept and kept.stamp == _stamp([frame, mask, *others.values()]): return kept
+    if kept and kept.stamp == _stamp([frame, *mask.files, *others.values()]): return kept
     look = self.looks[name] = look_at(frame, mask, self.source.kind, others)
     while len(self.looks) > KEPT_LOOKS: self.looks.popitem(last=False)
     return look
@@ -686,7 +688,7 @@ def _save(self: MaskBrowser):
     frame, _ = self.pairs[self.name]
     try: saved = save_drawing(self.paths, frame, self.drawing.mask)
     except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e} The draft is kept.')
-    if self.source.kind == 'manual': self.pairs[self.name] = (frame, saved)
+    if self.source.kind == 'manual': self.pairs[self.name] = (frame, MaskFiles((saved,)))
     self._close_drawing()
     self._load()
     self._tell(f'Saved to {saved}.')

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import __version__
-from .layout import ROOT_VARIABLE, DataError, Paths
+from .layout import ROOT_VARIABLE, DataError, Paths, unread_in
 
 # %% ../nbs/61_cli.ipynb #f2a0dd3c
 class Command(typing.NamedTuple):
@@ -182,12 +182,14 @@ def show(
     from lumbar_seg.storage import atomic_write, set_aside
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
     if n is not None and n < 1: raise DataError(f'n must be at least 1, not {n}.')
-    path = _figure_file(out, Paths(root)) if out else Paths(root).root/'figures'/f'{kind}.png'
+    paths = Paths(root)
+    path = _figure_file(out, paths) if out else paths.root/'figures'/f'{kind}.png'
     figure = _draw(kind, root, weights, seed, device, {} if n is None else {'n': n})
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches='tight')
         if out: set_aside(path)                    # it may be the user's; figures/ is ours
-    return f'Figure written to {path}'
+    notes = [f'note: {line}' for line in unread_in(paths.images, paths.masks_manual)]
+    return '\n'.join([f'Figure written to {path}', *notes])
 
 # %% ../nbs/61_cli.ipynb #e944d57a
 DISK_ADVICE = {

@@ -18,10 +18,9 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from .layout import DataError, Paths, image_files
+from .layout import DataError, Paths, unread_in
 from .storage import checked_settings
-from .images import read_pair
-from .frames import masks_by_id
+from .frames import frame_problems, pair_files, read_pair
 from .display import progress
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
 
@@ -50,18 +49,19 @@ def image_tensor(
 
 # %% ../nbs/20_dataset.ipynb #20e5a104
 def _listed_pairs(names, img_dir, mask_dir, file_list_path):
-    "(frame, mask) of each name. `DataError` that names the frames without a file or without exactly one mask."
-    frames = {f.name: f for f in image_files(img_dir)}
-    masks = masks_by_id(mask_dir)
-    missing = [name for name in names if name not in frames]
+    "(frame, mask) of each name. `DataError` that names the frames without a file or without a clear mask."
+    pairing = pair_files(img_dir, mask_dir)
+    known = {frame.name for frame in pairing.frames}
+    missing = [name for name in names if name not in known]
     if missing:
         raise DataError(f'{file_list_path} names {len(missing)} frames that are not in {img_dir}: '
                         f'{", ".join(missing[:5])}. Put them there, or make the lists again with `lumbar_seg split`.')
-    unclear = [name for name in names if len(masks.get(Path(name).stem, [])) != 1]
-    if unclear:
-        raise DataError(f'{len(unclear)} frames in {file_list_path} have no mask in {mask_dir}, or more than one: '
-                        f'{", ".join(unclear[:5])}. Give each exactly one; `lumbar_seg check` lists them all.')
-    return [(frames[name], masks[Path(name).stem][0]) for name in names]
+    pairing.require(names)
+    without = [name for name in names if name not in pairing.pairs]
+    if without:
+        raise DataError(f'{len(without)} frames in {file_list_path} have no mask in {mask_dir}: '
+                        f'{", ".join(without[:5])}. Draw them; `lumbar_seg check` lists them all.')
+    return [pairing.pairs[name] for name in names]
 
 # %% ../nbs/20_dataset.ipynb #69d1cdd4
 class UltrasoundBoneDataset(Dataset):
@@ -77,7 +77,7 @@ class UltrasoundBoneDataset(Dataset):
         read_threads: int = 0, # threads that read the frames of a batch in parallel; 0: one after another
     ):
         self.img_size, self.keep_mb, self.read_threads = img_size, keep_mb, read_threads
-        self.names = read_split(file_list_path)
+        self.names = read_split(file_list_path, img_dir)
         self.files = _listed_pairs(self.names, img_dir, mask_dir, file_list_path)
         self.kept = {}             # index -> (image, mask), uint8 squares
 
@@ -160,11 +160,17 @@ def _loader(data, batch_size, shuffle):
 def _add_pseudo(train, paths):
     "Append the pseudo-labeled frames to the training data. `DataError` if one belongs with val or test."
     pseudo = UltrasoundBoneDataset(paths.raw_unlabelled, paths.masks_pseudo, paths.splits/PSEUDO_LIST)
-    twins = held_out_twins(paths, read_splits(paths), [frame for frame, _ in pseudo.files])
+    frames = [frame for frame, _ in pseudo.files]
+    for problem in frame_problems(paths, frames).values(): raise DataError(problem)
+    twins = held_out_twins(paths, read_splits(paths), frames)
     if twins:
         name, why = next(iter(twins.items()))
         raise DataError(f'{paths.splits/PSEUDO_LIST} names a frame that belongs with val or test: {name} {why}. '
                         'Make it again with `lumbar_seg pseudo-set`.')
+    taken = set(train.names) & set(pseudo.names)
+    if taken:
+        raise DataError(f'{min(taken)} is in train.txt and in {PSEUDO_LIST}, so it would be trained on twice. '
+                        'Make the list again with `lumbar_seg pseudo-set`, or rename the frame.')
     train.names += pseudo.names
     train.files += pseudo.files
 
@@ -200,5 +206,7 @@ def loader_report(
     loaders = get_dataloaders(root, batch_size, img_size)
     images, masks = next(iter(loaders.train))
     for loader in (loaders.val, loaders.test): next(iter(loader))
+    paths = Paths(root)
+    warnings = [f'\nWARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     return (f'Dataset size: {len(loaders.train.dataset)}\n'
-            f'Batch images shape: {images.shape}\nBatch masks shape:  {masks.shape}')
+            f'Batch images shape: {images.shape}\nBatch masks shape:  {masks.shape}' + ''.join(warnings))

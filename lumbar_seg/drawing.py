@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from .layout import IMAGE_SUFFIXES, DataError, Paths
 from .storage import atomic_write, exclusive, remove_temporaries
 from .images import read_gray, read_mask, write_mask
-from .frames import is_named_like_mask, mask_id
+from .frames import frame_stem, is_named_like_mask, mask_name
 from .records import file_hash
 from .reviews import LOCK_WAIT
 
@@ -149,7 +149,8 @@ def manual_mask_path(
     entries = os.scandir(paths.masks_manual) if paths.masks_manual.is_dir() else []
     # no sorting: the browser calls this for every frame that it reads
     candidates = [Path(e.path) for e in entries if e.name.startswith(frame.stem)]
-    masks = [f for f in candidates if f.suffix.lower() in IMAGE_SUFFIXES and mask_id(f.stem) == frame.stem]
+    pictures = [f for f in candidates if f.suffix.lower() in IMAGE_SUFFIXES]
+    masks = [f for f in pictures if mask_name(f.name).frame == frame_stem(frame)]
     if len(masks) > 1:
         raise DataError(f'{frame.name} has two masks, {masks[0]} and {masks[1].name}. Remove one of them.')
     return masks[0] if masks else paths.masks_manual/f'{frame.stem}.png'

@@ -17,7 +17,6 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key
 from .storage import exclusive, set_aside, write_json, write_text
-from .images import read_mask
 from .frames import frame_groups, matched_pairs, pixel_sizes, read_split_settings
 from .records import WeightsRecord, file_hash, is_record_of, join_data, read_record, record_path
 from .records import recorded_dice, versions
@@ -88,7 +87,7 @@ def _mask_areas(paths, names):
     if missing:
         raise DataError(f'{len(missing)} names in the lists lack a frame or a mask, such as {missing[0]}. '
                         'Run `lumbar_seg check`.')
-    return np.array([read_mask(masks[name]).mean() for name in names])
+    return np.array([masks[name].read().mean() for name in names])
 
 # %% ../nbs/42_folds.ipynb #c280d681
 def make_folds(
@@ -109,7 +108,7 @@ def make_folds(
     with exclusive(folder):
         if replace: set_aside(folder)
         for file, wanted in lists.items():                 # one that is missing after a killed run is written now
-            if file.exists() and read_split(file) != wanted:
+            if file.exists() and read_split(file, paths.images) != wanted:
                 raise DataError(f'{file} is a different list: the frames, groups, areas or seed have changed. '
                                 'Use --replace to set all folds aside.')
         settings = read_split_settings(paths) | {'seed': seed, 'folds': k, 'include_test': include_test}

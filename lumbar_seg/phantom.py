@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from .layout import ROOT_VARIABLE, DataError, Paths, by_stem, image_files, natural_key
+from .layout import ROOT_VARIABLE, DataError, Paths, image_files
 from .storage import write_json, write_keeping
 from .images import read_gray, write_image, write_mask
-from .frames import masks_by_id, read_frames_csv
+from .frames import pair_files, read_frames_csv
 from .display import progress
 
 # %% ../nbs/10_phantom.ipynb #072ca849
@@ -603,22 +603,20 @@ def _copy_all(files, folder):
 # %% ../nbs/10_phantom.ipynb #3f33893e
 def _copy_sample(source, n_pairs, n_raw):
     "Copy a sample of the user's data to a temporary root."
-    images, masks = by_stem(image_files(source.images)), masks_by_id(source.masks_manual)
-    pairs = [stem for stem in images if len(images[stem]) == 1 == len(masks.get(stem, []))]
-    pairs = sorted(pairs, key=natural_key)
+    pairs = list(pair_files(source.images, source.masks_manual).pairs.values())
     if not pairs:
         raise DataError(f'{source.images} and {source.masks_manual} have no frame and mask of the same name, '
                         f'such as 1.jpg and 1.png. Add a pair, or unset {ROOT_VARIABLE} to work on the phantom.')
     raw = image_files(source.raw_unlabelled) if source.raw_unlabelled.is_dir() else []
     if not raw:                                       # some annotated frames stand in for raw ones
         n_spare = min(n_raw, len(pairs)//4)
-        raw = [images[stem][0] for stem in pairs[len(pairs) - n_spare:]]
+        raw = [frame for frame, _ in pairs[len(pairs) - n_spare:]]
         pairs = pairs[:len(pairs) - n_spare]
     chosen, target = _evenly(pairs, n_pairs), Paths(_temporary_root())
-    _copy_all([images[stem][0] for stem in chosen], target.images)
-    _copy_all([masks[stem][0] for stem in chosen], target.masks_manual)
+    _copy_all([frame for frame, _ in chosen], target.images)
+    for _, mask in chosen: _copy_all(mask.files, target.masks_manual)
     _copy_all(_evenly(raw, n_raw), target.raw_unlabelled)
-    if source.frames_csv.exists(): _copy_all([source.frames_csv], target.root)
+    _copy_all([file for file in (source.frames_csv, source.settings) if file.exists()], target.root)
     return target
 
 # %% ../nbs/10_phantom.ipynb #c6508dfd

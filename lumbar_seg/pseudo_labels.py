@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths, require_frames, unread_lines
+from .layout import DataError, Paths
 from .storage import exclusive, read_table, write_keeping
 from .images import read_mask
-from .frames import group_note, masks_by_id
+from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note
 from .records import file_hash, made_by, teacher_overlap
 from .display import as_html, progress
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
 from .postprocess import Thresholds, load_thresholds
-from .prediction import BulkReport, Predictor, find_weights, predict_files
+from .prediction import BulkReport, Predictor, find_weights, predict_files, predictable_frames
 
 # %% ../nbs/36_pseudo_labels.ipynb #74f7fc6d
 def mask_stats(
@@ -129,13 +129,13 @@ def pseudo_label(
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
     paths = Paths(root)
     thresholds = load_thresholds(paths)
-    files = require_frames(paths.raw_unlabelled)
+    files, failed = predictable_frames(paths)
     predictor = Predictor(find_weights(paths, weights, 'small'), device)
     with exclusive(paths.pseudo_stats):
         if paths.pseudo_stats.exists(): read_stats(paths)         # a damaged table is reported before hours of work
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size,
                              replace)
-        bulk.failed += unread_lines(paths.raw_unlabelled)
+        bulk.failed += failed
         stats = _with_edited_flags(stats_table(files, paths.masks_pseudo, thresholds), paths)
         write_keeping(paths.pseudo_stats, stats.to_csv(index=False, float_format='%.6f'))
     return PseudoReport(bulk, read_stats(paths))
@@ -211,7 +211,7 @@ def _choose(paths, plausible, held_out, kept_only):
     reviews = read_reviews(reviews_path(paths, 'pseudo')).to_dict('index')
     names, kept, left_out = [], {}, Counter()
     for name in plausible:
-        state = review_state(_mask_file(paths, name), reviews.get(name))
+        state = review_state(MaskFiles((_mask_file(paths, name),)), reviews.get(name))
         reason = _why_left_out(plausible[name], state, name in held_out, kept_only)
         if reason:
             left_out[reason] += 1
@@ -231,11 +231,13 @@ def pseudo_training_list(
     has seen frames of val or test, or if a frame or mask of the table is missing."""
     paths = Paths(root)
     stats, splits = read_stats(paths), read_splits(paths)
-    drawn = masks_by_id(paths.masks_manual)                  # drawn in the meantime: no longer a pseudo-label
+    drawn = folder_masks(paths.masks_manual)                 # drawn in the meantime: no longer a pseudo-label
     flags = zip(stats.filename, stats.plausible)
-    plausible = {name: flag == 1 for name, flag in flags if Path(name).stem not in drawn}
+    plausible = {name: flag == 1 for name, flag in flags if frame_stem(name) not in drawn}
     _require_blind_teacher(paths, splits)
     _require_files(paths, plausible)
+    for problem in frame_problems(paths, [paths.raw_unlabelled/name for name in plausible]).values():
+        raise DataError(problem)
     held_out = held_out_twins(paths, splits, [paths.raw_unlabelled/name for name in plausible])
     names, kept, left_out = _choose(paths, plausible, held_out, kept_only)
     if not names:

@@ -29,7 +29,7 @@ from . import __version__
 from .layout import DataError, Paths
 from .storage import read_text, set_aside, write_text
 from .images import read_gray, read_mask
-from .frames import masks_by_id
+from .frames import folder_masks, frame_stem
 from .records import flat_record, text_hash
 from .display import as_html
 from .viz import show_grid
@@ -231,11 +231,11 @@ def worst_figure(
 ): # a matplotlib figure
     "The worst frames of the first evaluation: truth blue, prediction orange. `DataError` if there is none."
     e, measure = evaluations[0], main_measure(evaluations[0].unit)
-    images, truths = Path(e.run['root'])/'images', masks_by_id(Path(e.run['truth']))
+    images, truths = Path(e.run['root'])/'images', folder_masks(Path(e.run['truth']))
     pictures, titles = [], []
     for row in worst_frames(e).to_dict('records'):
         stem = Path(row['filename']).stem
-        truth, mask = read_mask(truths[stem][0]), read_mask(e.folder/'masks'/f'{stem}.png')
+        truth, mask = truths[frame_stem(row['filename'])].read(), read_mask(e.folder/'masks'/f'{stem}.png')
         pictures.append(contours(read_gray(images/row['filename']), truth, mask))
         score = f'F1 {row[measure]:.2f}, Dice {row["dice"]:.2f}' if row['case'] == 'bone' else row['case']
         titles.append(f"{row['filename']}: {score}")
@@ -493,7 +493,7 @@ def evaluate_and_report(
     weights: str | None = None, # weights to score; default: models/unet_best.pth
     masks: str | None = None, # score this folder of masks instead of a model
     compare: str | None = None, # compare with these weights (.pth), or with this folder of masks, on the same frames
-    part: str = 'test', # list to score: train, val or test
+    part: str = 'test', # list to score: train, val or test; or all: every frame with a mask, without lists
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing

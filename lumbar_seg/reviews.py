@@ -21,7 +21,8 @@ import pandas as pd
 
 from .layout import DataError, Paths, find_source
 from .storage import exclusive, table_to_append
-from .records import file_hash
+from .frames import MaskFiles
+from .records import mask_hash
 
 # %% ../nbs/16_reviews.ipynb #b050bc1c
 REVIEW_COLUMNS = ['time', 'filename', 'decision', 'note', 'reviewer', 'mask_sha256']
@@ -122,12 +123,12 @@ def read_reviews(
 OPEN_STATES = ('not reviewed', 'outdated')                      # states that still need a decision
 
 def review_state(
-    mask_file: Path, # the mask as it is now
+    mask: MaskFiles, # as it is now
     review: dict | None, # a row of `read_reviews`, or None
 ) -> str: # kept, rejected, to fix, outdated or not reviewed
     "Where the review of one frame stands. The mask is read only if there is a review."
     if review is None: return 'not reviewed'
-    return DECISIONS[review['decision']] if file_hash(mask_file) == review['mask_sha256'] else 'outdated'
+    return DECISIONS[review['decision']] if mask_hash(mask) == review['mask_sha256'] else 'outdated'
 
 # %% ../nbs/16_reviews.ipynb #858d3095
 @dataclass

@@ -13,20 +13,19 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, natural_key
+from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key, unread_in
 from .storage import atomic_write, exclusive, read_text, set_aside
-from .images import read_mask_values
-from .frames import boneless_frames, frame_groups, group_note, masks_by_id, named_groups
+from .frames import boneless_frames, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings
 from .records import teacher_overlap, text_hash
 from .display import as_html, progress
-from .checks import check_pairs, mask_problem
+from .checks import check_pairs, pair_problem
 from .duplicates import MIN_SIMILARITY, connected_groups, similar_pairs
 
 # %% ../nbs/14_splits.ipynb #e18211d3
@@ -100,19 +99,31 @@ def split_by_group(
     return parts
 
 # %% ../nbs/14_splits.ipynb #c7eee833
+def _name_in_line(line, path, folder):
+    "The file name in a line of a list. `DataError` for a path, unless it leads to `folder`: `images/1.jpg`."
+    *place, name = [part for part in line.replace('\\', '/').split('/') if part != '.']
+    home = Path(folder).absolute().as_posix().split('/') if folder else []
+    end_of_home = home[len(home) - len(place):]
+    if [same_file_key(part) for part in place] == [same_file_key(part) for part in end_of_home]: return name
+    raise DataError(f'{path} has the path {line}. Give only the file name, such as 1.jpg.')
+
 def read_split(
     path: Path, # a list such as splits/train.txt
-) -> list[str]:
-    "The file names in a list. `DataError` if the file is missing or empty, repeats a name or holds a path."
+    folder: Path | None = None, # where its frames are; default: not known
+) -> list[str]: # with `folder`: as the files there are called, even if the list spells them in another way
+    """The file names in a list. `DataError` if the file is missing or empty, repeats a name, holds a path to another
+    folder, or a name that fits two files."""
     path = Path(path)
     if not path.is_file(): raise DataError(f'There is no list {path}. Make the lists with `lumbar_seg split`.')
-    lines = [line.strip() for line in read_text(path).split('\n')]
-    names = [line for line in lines if line]
-    if not names: raise DataError(f'{path} is empty. Put at least one file name into it.')
+    lines = [line.strip().strip('\ufeff') for line in read_text(path).split('\n')]
+    lines = [line for line in lines if line]
+    if not lines: raise DataError(f'{path} is empty. Put at least one file name into it.')
+    names = [_name_in_line(line, path, folder) for line in lines]
+    if folder:
+        on_disk = names_on_disk(names, folder)
+        names = [on_disk.get(name, name) for name in names]
     for name, count in Counter(names).items():
         if count > 1: raise DataError(f'{path} names {name} {count} times. Keep one.')
-        is_path = Path(name).name != name or '\\' in name
-        if is_path: raise DataError(f'{path} has the path {name}. Give only the file name, such as 1.jpg.')
     return names
 
 # %% ../nbs/14_splits.ipynb #e4128c10
@@ -139,7 +150,7 @@ def read_splits(
     paths: Paths, # data layout
 ) -> Splits:
     "Read train.txt, val.txt and test.txt. `DataError` if a file is in two of them."
-    splits = Splits(*(read_split(paths.splits/f'{part}.txt') for part in PARTS))
+    splits = Splits(*(read_split(paths.splits/f'{part}.txt', paths.images) for part in PARTS))
     for name, count in Counter(splits.train + splits.val + splits.test).items():
         if count > 1: raise DataError(f'{name} is in more than one list in {paths.splits}. Keep it in one.')
     return splits
@@ -252,6 +263,7 @@ def make_splits(
                         'Run `lumbar_seg check`.')
     if len(report.errors):
         print(f'Pairs with an error are left out (errors: {len(report.errors)}). Run `lumbar_seg check` to see them.')
+        for line in unread_in(paths.images, paths.masks_manual): print(line)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     parts, joined = _deal_joined(groups, joined, report.boneless, seed)
     settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity,
@@ -348,6 +360,7 @@ class Audit:
     splits: Splits
     table: pd.DataFrame
     note: str # see `group_note`
+    unread: list[str] = field(default_factory=list) # see `unread_lines`: a frame there may be a leak, too
 
     @property
     def ok(self) -> bool:
@@ -362,7 +375,7 @@ class Audit:
 
     def __str__(self):
         lines = [str(self.splits), *self.warnings, *_finding_lines(self.table, NOTES, 'note')]
-        if self.note: lines.append(f'note: {self.note}')
+        lines += [f'note: {line}' for line in [self.note, *self.unread] if line]
         if self.ok: lines.append('No leak was found.')
         return '\n'.join(lines)
 
@@ -412,25 +425,22 @@ def _picture_findings(paths, part_of, min_similarity):
         elif is_same: yield _Finding('one picture under two names', first, second, part_of[first], similarity)
 
 # %% ../nbs/14_splits.ipynb #81e71eb1
-def _mask_problem(file, boneless):
-    "What `mask_problem` says about a mask file. None for an unreadable one, which raises an error when it is used."
-    try: values = read_mask_values(file)
-    except DataError: return None
-    return mask_problem(values, values.shape, boneless)
-
 def _mask_findings(paths, part_of):
-    masks, boneless = masks_by_id(paths.masks_manual), boneless_frames(paths)
+    pairing, boneless = pair_files(paths.images, paths.masks_manual), boneless_frames(paths)
     for name in progress(part_of, 'check masks', leave=False, delay=1):
-        for file in masks.get(Path(name).stem, []):
-            problem = _mask_problem(file, name in boneless)
-            if problem: yield _Finding('mask that may be wrong', file.name, ': '.join(problem), part_of[name])
+        if name in pairing.ambiguous: problem = pairing.ambiguous[name]
+        elif name in pairing.pairs: problem = pair_problem(*pairing.pairs[name], name in boneless)
+        else: problem = ('frame without mask', paths.images/name, 'every frame of a list needs one')
+        if not problem: continue
+        kind, file, details = problem
+        yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
 
 # %% ../nbs/14_splits.ipynb #b9f25e06
 def _pseudo_findings(paths, splits):
     "Pseudo-labels of held-out frames, or made by a model that knows them."
     file = paths.splits/PSEUDO_LIST
     if not file.exists(): return
-    pseudo = [paths.raw_unlabelled/name for name in read_split(file)]
+    pseudo = [paths.raw_unlabelled/name for name in read_split(file, paths.raw_unlabelled)]
     for name, weights in teacher_overlap(paths, splits.val, splits.test).items():
         yield _Finding('pseudo-labels by a model that knows held-out frames', name, where=weights)
     for name, why in held_out_twins(paths, splits, pseudo).items():
@@ -462,4 +472,5 @@ def audit_splits(
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))
-    return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)))
+    unread = unread_in(paths.images, paths.masks_manual)
+    return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)

@@ -23,10 +23,9 @@ import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from .layout import DataError, Paths, require_folder
+from .layout import DataError, Paths, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, read_json
 from .storage import require_space, set_aside, write_json
-from .images import read_mask
 from .records import is_finished, is_record_of, pairs_record, record_path, recorded_history
 from .records import run_differences, run_identity, versions
 from .display import progress
@@ -352,7 +351,7 @@ def _drop_old_state(weights):
     if _is_same_run(saved, _unfinished_record(weights)): _state_path(weights).unlink()
 
 # %% ../nbs/24_training.ipynb #d713e26b
-def _shows_bone(data): return any(read_mask(mask).any() for _, mask in data.files)
+def _shows_bone(data): return any(mask.read().any() for _, mask in data.files)
 
 def _print_warnings(paths, train, val):
     "What you should know before the first epoch and not after the last. Returns the lines."
@@ -363,6 +362,7 @@ def _print_warnings(paths, train, val):
     if not _shows_bone(val):
         lines.append('WARNING: no frame of val.txt shows bone, so val Dice only shows how rarely the model sees bone '
                      'where there is none. Put frames with bone into val.txt.')
+    lines += [f'WARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     for line in lines: print(line)
     return lines
 

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from .layout import DataError, Paths
-from .images import read_pair
-from .frames import matched_pairs
+from .frames import matched_pairs, read_pair
 
 # %% ../nbs/11_viz.ipynb #9238ee1d
 RED = (255, 0, 0)

@@ -9,7 +9,7 @@ const KEYS = {                       // key -> command; with Ctrl or Cmd: "Ctrl+
   '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
 };
 const TOGGLES = {masks: 'visible', contour: 'contour', panels: 'panels', zoom: 'zoomed'};       // command -> trait
-const DECISIONS = ['keep', 'reject', 'fix'];
+const ONCE = ['keep', 'reject', 'fix', 'take back', 'save'];          // a key held down gives these once
 
 // ---- pictures
 
@@ -194,7 +194,7 @@ function render({model, el}) {
     if (name in TOGGLES) toggle(TOGGLES[name]);
     else if (name === 'end line') endLine();
     else if (isPointUndone) { stroke.pop(); draw(); }
-    else if (event.repeat && DECISIONS.includes(name)) return;            // a key held down decides once
+    else if (event.repeat && ONCE.includes(name)) return;
     else model.send({command: name});
   });
 

@@ -15,11 +15,12 @@ import numpy as np
 import traitlets
 from fastcore.basics import patch
 
-from .images import encode_png
+from .images import encode_png, require_list, require_mask, require_picture
 
 # %% ../nbs/51_canvas.ipynb #5e1224c7
 COLORS = {            # kind of mask -> RGB, Okabe and Ito 2008
     'manual': (0, 158, 115), 'pred': (230, 159, 0), 'pseudo': (86, 180, 233), 'draft': (240, 228, 66),
+    'saved': (204, 121, 167),
 }
 
 # %% ../nbs/51_canvas.ipynb #6b92a286
@@ -29,7 +30,8 @@ def frame_bytes(
     image: np.ndarray, # uint8, gray [H,W] or RGB [H,W,3]
     quality: int = QUALITY, # of the JPEG, 0 to 100
 ) -> bytes:
-    "The frame as a JPEG at full size."
+    "The frame as a JPEG at full size. `DataError` for any other array."
+    require_picture(image, 'image')
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
@@ -38,7 +40,8 @@ def layer(
     name: str, # one of `COLORS`
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # name, color and png
-    "A mask in the form the canvas expects."
+    "A mask in the form the canvas expects. `DataError` for any other array."
+    require_mask(mask)
     return {'name': name, 'color': list(COLORS[name]), 'png': encode_png(mask.astype(np.uint8)*255)}
 
 # %% ../nbs/51_canvas.ipynb #0c93e6b1
@@ -46,8 +49,10 @@ def bone_box(
     masks: list[np.ndarray], # bool [H,W], all of one size
     margin: float = .08, # around the bone, as a fraction of the frame's longer side
 ) -> list[int] | None: # left, top, right, bottom in pixels; None if no mask shows bone
-    "The part of the frame that contains the bone of all masks."
-    if not masks: return None
+    "The part of the frame that contains the bone of all masks. `DataError` for any other arrays, or different sizes."
+    if isinstance(masks, list | tuple) and not masks: return None
+    first = require_mask(require_list(masks, 'masks')[0], name='masks[0]')
+    for k, mask in enumerate(masks): require_mask(mask, first.shape, f'masks[{k}]')
     bone = np.any(masks, axis=0)
     if not bone.any(): return None
     frame_height, frame_width = bone.shape

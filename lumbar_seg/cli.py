@@ -31,6 +31,7 @@ COMMANDS = {
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
+    'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
     'move': Command('selection.move_annotated', 'Move frames without a mask to raw_unlabelled/, or back'),
     'select': Command('selection.select_frames', 'Choose the raw frames to draw next'),
     'split': Command('splits.make_splits', 'Make the train, val and test lists'),
@@ -160,12 +161,12 @@ def _figure_file(out, paths):
 # %% ../nbs/61_cli.ipynb #c2c49b17
 FIGURES = ('samples', 'pairs', 'predictions', 'masks')
 
-def _draw(kind, root, weights, seed, device, count):
-    "The figure of a kind. `count` is empty or holds the number of frames."
+def _draw(kind, root, weights, seed, device, count, size):
+    "The figure of a kind. `count` is empty or holds the number of frames; `size` holds img_size and threshold."
     from lumbar_seg import analysis, prediction, viz
     if kind == 'samples': return viz.show_samples(root, seed=seed, **count)
     if kind == 'pairs': return viz.show_pairs(root, seed=seed, **count)
-    if kind == 'predictions': return prediction.show_predictions(root, weights, device=device, **count)
+    if kind == 'predictions': return prediction.show_predictions(root, weights, device=device, **count, **size)
     return analysis.analyze_masks(root).show()
 
 # %% ../nbs/61_cli.ipynb #0de6bfc8
@@ -177,14 +178,19 @@ def show(
     seed: int = 0, # which samples or pairs
     device: str = 'auto', # for predictions: auto, cpu, cuda or mps
     out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder
+    img_size: int | None = None, # for predictions: side of the network's input in pixels; default: as recorded
+    threshold: float | None = None, # for predictions: probability above which a pixel is bone; default: as recorded
 ) -> str:
     "Write a figure: random samples, random pairs, predictions beside the truth, or histograms of the masks."
     from lumbar_seg.storage import atomic_write, set_aside
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
     if n is not None and n < 1: raise DataError(f'n must be at least 1, not {n}.')
+    if kind != 'predictions' and (img_size is not None or threshold is not None):
+        raise DataError(f'img_size and threshold are for predictions, not for {kind}.')
     paths = Paths(root)
     path = _figure_file(out, paths) if out else paths.root/'figures'/f'{kind}.png'
-    figure = _draw(kind, root, weights, seed, device, {} if n is None else {'n': n})
+    count, size = {} if n is None else {'n': n}, {'img_size': img_size, 'threshold': threshold}
+    figure = _draw(kind, root, weights, seed, device, count, size)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches='tight')
         if out: set_aside(path)                    # it may be the user's; figures/ is ours

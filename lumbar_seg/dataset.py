@@ -20,6 +20,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from .layout import DataError, Paths, unread_in
 from .storage import checked_settings
+from .images import require_frame, require_mask
 from .frames import frame_problems, pair_files, read_pair
 from .display import progress
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
@@ -32,7 +33,9 @@ def resize_pair(
     mask: np.ndarray, # bool [H,W]
     img_size: int = IMG_SIZE, # side of the square in pixels
 ) -> tuple[np.ndarray, np.ndarray]: # uint8 [img_size, img_size] each; the mask 0 or 1
-    "Frame and mask resized to a square, still one byte a pixel."
+    "Frame and mask resized to a square, still one byte a pixel. `DataError` for any other array."
+    require_frame(image)
+    require_mask(mask, image.shape)
     size = (img_size, img_size)
     small_image = cv2.resize(image, size)
     small_mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
@@ -43,8 +46,8 @@ def image_tensor(
     image: np.ndarray, # frame, uint8 [H,W]
     img_size: int = IMG_SIZE, # side of the square in pixels
 ) -> torch.Tensor: # float32 [1, img_size, img_size]
-    "The frame resized to a square, with values in [0, 1]."
-    small = cv2.resize(image, (img_size, img_size))
+    "The frame resized to a square, with values in [0, 1]. `DataError` for any other array."
+    small = cv2.resize(require_frame(image), (img_size, img_size))
     return torch.from_numpy(small.astype(np.float32)/255)[None]
 
 # %% ../nbs/20_dataset.ipynb #20e5a104

@@ -22,7 +22,6 @@ from .checks import check_pairs
 from .splits import audit_splits, make_splits
 from .dataset import UltrasoundBoneDataset
 from .training import recipe, train
-from .postprocess import load_thresholds
 from .analysis import analyze_masks
 from .prediction import Predictor, predict_folder
 from .pseudo_labels import pseudo_label, pseudo_training_list
@@ -101,7 +100,8 @@ def demo_sheet(
     pictures = [overlay(image, truth, GREEN) for image, truth in chosen]
     for name in DEMO_SETTINGS:
         predictor = Predictor(paths.models/recipe(name).weights)
-        masks = predictor.masks(images, load_thresholds(paths))
+        thresholds, _ = predictor.thresholds_for(paths)
+        masks = predictor.masks(images, thresholds)
         pictures += [overlay(image, mask) for image, mask in zip(images, masks, strict=True)]
     for frame in _spread(image_files(paths.raw_unlabelled), n):
         pictures.append(overlay(read_gray(frame), read_mask(paths.masks_pseudo/f'{frame.stem}.png')))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError
-from .images import read_gray
+from .images import read_gray, require_frame
 from .display import progress
 
 # %% ../nbs/13_duplicates.ipynb #fe05a329
@@ -24,7 +24,8 @@ THUMBNAIL = 32           # side in pixels
 def thumbnail(
     image: np.ndarray, # frame, uint8 [H,W]
 ) -> np.ndarray: # float32 [THUMBNAIL*THUMBNAIL], gray values
-    "The frame averaged down, as one row of numbers."
+    "The frame averaged down, as one row of numbers. `DataError` for any other array."
+    require_frame(image)
     small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32).ravel()
 

@@ -26,9 +26,9 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key, require_folder, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
-from .images import write_mask
-from .frames import MaskFiles, NameProblem, folder_masks, frame_files, frame_groups, frame_stem, group_note
-from .frames import mask_settings, pair_files, pixel_sizes, read_pair
+from .images import require_mask, write_mask
+from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_files, frame_groups, frame_sizes
+from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
 from .records import training_overlap, versions
@@ -38,7 +38,7 @@ from .splits import PARTS, audit_splits
 from .dataset import UltrasoundBoneDataset
 from .metrics import BOUNDARY_WIDTH, CURVE_TOLERANCES, MIN_INTERVAL_GROUPS, TOLERANCES, WITH_BONE
 from .metrics import bootstrap_ci, f1_curve, frame_scores, unit_of
-from .postprocess import Thresholds, load_thresholds
+from .postprocess import FROM_FILE, Thresholds
 from .analysis import mask_measures
 from .prediction import DONE_FILE, Predictor, done_frames, find_weights
 
@@ -174,38 +174,40 @@ def model_segmenter(
     weights: str | Path | None, # a path, or the name of a file in models/; None for the recipe's
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # without post-processing
-    thresholds: Thresholds | None = None, # of post-processing; default: those of the root
+    thresholds: Thresholds | None = None, # of post-processing; default: as for `lumbar_seg predict`
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> Segmenter:
     "A model as `lumbar_seg predict` uses it. `DataError` for weights that cannot be used."
-    predictor, thresholds = Predictor(find_weights(paths, weights), device), thresholds or load_thresholds(paths)
+    predictor, source = Predictor(find_weights(paths, weights), device, img_size, threshold=threshold), 'the caller'
+    if thresholds is None: thresholds, source = predictor.thresholds_for(paths)
     if raw: thresholds = replace(thresholds, band_top=0., band_bottom=1., min_area_frac=0., fallback=False)
     name = predictor.weights.stem + ('_raw' if raw else '')
     folder = predictor.weights.resolve().parent
     if folder != paths.models.resolve(): name = f'{folder.name}_{name}'
     facts = {'weights': str(predictor.weights.resolve()), 'weights_sha256': file_hash(predictor.weights),
-             'threshold': predictor.threshold, 'img_size': predictor.img_size, 'thresholds': asdict(thresholds),
-             'raw': raw, 'device': str(predictor.device)}
+             'threshold': thresholds.probability or predictor.threshold, 'img_size': predictor.img_size,
+             'thresholds': asdict(thresholds), 'thresholds_from': source, 'raw': raw, 'device': str(predictor.device)}
 
     def predict(frame, image): return predictor.masks([image], thresholds)[0]
-    return Segmenter(name, predict, facts, predictor.record)
+    return Segmenter(name, predict, facts, predictor.record, predictor.notes)
 
 # %% ../nbs/40_evaluation.ipynb #5acc1774
 def fitting_masks(
     paths: Paths, # data layout
     folder: Path, # of masks
-) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; notes on masks left out
+) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; a note on masks that fit no frame
     "The masks in a folder. `DataError` if there are none, or if most of them fit no frame of the data folder."
     masks = folder_masks(folder, mask_settings(folder, paths))
-    notes = unread_lines(folder, masks=True)
-    if not masks: raise DataError(' '.join([f'There are no masks in {folder}.', *notes]))
+    if not masks: raise DataError(' '.join([f'There are no masks in {folder}.', *unread_lines(folder, masks=True)]))
     known = {frame_stem(frame) for frame in frame_files(paths)}
     strays = [stem for stem in masks if stem not in known]
-    if not strays: return masks, notes
+    if not strays: return masks, []
     text = f"{len(strays)} of {len(masks)} masks in {folder} fit no frame, such as that of '{strays[0]}'"
     if 2*len(strays) > len(masks):
         raise DataError(f'{text}. Rename the masks after their frames, or say how all masks are named: '
                         '`lumbar_seg check --pattern`.')
-    return masks, [f'{text}. They were not scored.', *notes]
+    return masks, [f'{text}. They were not scored.']
 
 def _pictures_behind(folder):
     "file name -> hash of the picture that a mask of ours was made from; empty for other masks."
@@ -235,6 +237,7 @@ def folder_segmenter(
     parts = place.relative_to(root).parts if place.is_relative_to(root) else place.parts[-2:]
     all_masks = [file for mask in found.values() if isinstance(mask, MaskFiles) for file in mask.files]
     facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made_by(folder)}
+    notes += unread_lines(folder, masks=True)
     return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder), notes)
 
 # %% ../nbs/40_evaluation.ipynb #b22b8514
@@ -244,10 +247,16 @@ def choose_segmenter(
     masks: str | None, # a folder of masks in place of a model
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # without post-processing
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> Segmenter:
-    "A folder of masks if one is named, else a model. `DataError` if both are named."
-    if masks and weights: raise DataError('Give weights or a folder of masks, not both.')
-    return folder_segmenter(paths, masks) if masks else model_segmenter(paths, weights, device, raw)
+    """A folder of masks if one is named, else a model. `DataError` if both are named, or a setting of a model with a
+    folder."""
+    if not masks: return model_segmenter(paths, weights, device, raw, img_size=img_size, threshold=threshold)
+    if weights: raise DataError('Give weights or a folder of masks, not both.')
+    if img_size is not None or threshold is not None:
+        raise DataError(f'img_size and threshold are settings of a model. The masks in {masks} are scored as they are.')
+    return folder_segmenter(paths, masks)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c31
 @dataclass
@@ -274,11 +283,12 @@ def frame_set(
     pairs: list[tuple[Path, MaskFiles]], # (frame, true mask), at least one
     pixel_size: str | float | None = None, # in mm, for frames without pixel_size_mm in frames.csv
 ) -> FrameSet:
-    "Pairs with their groups and pixel sizes. `DataError` if `pixel_size` contradicts frames.csv."
+    "Pairs with their groups and pixel sizes. `DataError` if `pixel_size` contradicts frames.csv, or is impossible."
     names = [frame.name for frame, _ in pairs]
-    sizes = pixel_sizes(paths, names, pixel_size)
+    sizes = frame_sizes(paths, [frame for frame, _ in pairs], pixel_size)
+    hints = [] if all(sizes.values()) else column_hints(paths, 'pixel_size_mm')
     if not all(sizes.values()): sizes = dict.fromkeys(sizes)
-    return FrameSet(part, pairs, frame_groups(paths, names), sizes)
+    return FrameSet(part, pairs, frame_groups(paths, names), sizes, notes=hints)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c32
 ALL_FRAMES = 'all'       # in place of a list: every frame that has a usable mask
@@ -332,7 +342,7 @@ def score_pairs(
     for frame, mask_file in progress(frames.pairs, f'evaluate {segmenter.name} on {frames.part}'):
         try:
             image, truth = read_pair(frame, mask_file)
-            mask = segmenter.predict(frame, image)
+            mask = require_mask(segmenter.predict(frame, image), image.shape, f'The mask for {frame}')
         except DataError as e:
             failed.append(str(e))
             continue
@@ -370,7 +380,8 @@ def few_groups_note(
 def _threshold_note(segmenter, split):
     "Were the thresholds of post-processing measured on frames that may now be scored?"
     measured_on = segmenter.facts.get('thresholds', {}).get('measured_on', '')
-    if split is None or not measured_on or measured_on.endswith(split): return []
+    of_the_root = segmenter.facts.get('thresholds_from', '').startswith(FROM_FILE)        # not of the training masks
+    if split is None or not of_the_root or not measured_on or measured_on.endswith(split): return []
     return [f'The thresholds of post-processing were measured on {measured_on}, which may include frames scored here. '
             'Run `lumbar_seg analyze --save` again.']
 
@@ -437,6 +448,13 @@ def evaluation_row(
             'missed': found['missed altogether'], 'without bone': found['frames without bone'],
             'false positives': found['false positives']}
 
+# %% ../nbs/40_evaluation.ipynb #96fadcc9
+def _post_processing(run):
+    "Which post-processing a run used, in words."
+    if run.get('raw'): return 'none (raw)'
+    band = f"{run['thresholds']['band_top']:.0%} to {run['thresholds']['band_bottom']:.0%} of the height"
+    return f"thresholds from {run['thresholds_from']}, depth band {band}"
+
 # %% ../nbs/40_evaluation.ipynb #8a1f0c37
 def evaluation_text(
     evaluation: Evaluation, # of any list
@@ -451,6 +469,7 @@ def evaluation_text(
              summary.to_string(na_rep='-'),
              f"frames with bone: {found['frames with bone']}, missed altogether: {found['missed altogether']}",
              f"frames without bone: {found['frames without bone']}, false-positive rate: {rate}"]
+    if 'thresholds_from' in e.run: lines.append(f"post-processing: {_post_processing(e.run)}")
     lines += [f'WARNING: {line}' for line in e.warnings] + [f'note: {line}' for line in e.notes]
     lines += [f'ERROR: not scored. {line}' for line in e.failed]
     return '\n'.join([*lines, f'All scores: {e.folder}'])
@@ -556,10 +575,13 @@ def evaluate(
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> Evaluation:
     "Score a model, or a folder of masks, on one list at original size; write all scores into `reports/`."
     paths = Paths(root)
-    return evaluate_segmenter(paths, choose_segmenter(paths, weights, masks, device, raw), part, pixel_size)
+    segmenter = choose_segmenter(paths, weights, masks, device, raw, img_size, threshold)
+    return evaluate_segmenter(paths, segmenter, part, pixel_size)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c42
 def require_comparable(
@@ -635,17 +657,19 @@ def agreement(
     "Score the second annotator's masks against the first one's, on all frames that both have drawn."
     paths = Paths(root)
     person = folder_segmenter(paths, second)
-    drawn, _ = fitting_masks(paths, require_folder(paths.root/second))
+    drawn, second_notes = fitting_masks(paths, require_folder(paths.root/second))
     _, first_notes = fitting_masks(paths, require_folder(paths.root/first))
     pairing = pair_files(paths.images, paths.root/first)
     pairing.require()
     pairs = [(frame, mask) for frame, mask in pairing.pairs.values() if frame_stem(frame) in drawn]
-    notes = unread_lines(paths.images) + first_notes
+    unread = [line for folder in (first, second) for line in unread_lines(paths.root/folder, masks=True)]
     if not pairs:
         both = f'{paths.root/first} and {paths.root/second}'
-        raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *notes, *person.notes]))
+        raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *unread]))
     frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size)
-    frames.notes += notes
+    frames.failed += unread                                # frames that were drawn, and are missing here
+    frames.notes += unread_lines(paths.images) + first_notes
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)
-    return evaluate_frames(paths, replace(person, name=f'{Path(second).name}_against_{Path(first).name}'), frames)
+    name = f'{Path(second).name}_against_{Path(first).name}'
+    return evaluate_frames(paths, replace(person, name=name, notes=second_notes), frames)

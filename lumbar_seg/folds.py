@@ -17,14 +17,14 @@ import pandas as pd
 
 from .layout import DataError, Paths, natural_key
 from .storage import exclusive, set_aside, write_json, write_text
-from .frames import frame_groups, matched_pairs, pixel_sizes, read_split_settings
+from .frames import frame_groups, frame_sizes, matched_pairs, read_split_settings
 from .records import WeightsRecord, file_hash, is_record_of, join_data, read_record, record_path
 from .records import recorded_dice, versions
 from .splits import PARTS, Splits, read_split, read_splits
 from .models import Ensemble, load_checkpoint, save_checkpoint
 from .training import TrainConfig, best_threshold, train
-from .postprocess import Thresholds, load_thresholds
-from .analysis import analyze_masks, thresholds_from
+from .postprocess import Thresholds, thresholds_for, thresholds_from
+from .analysis import analyze_masks
 from .evaluation import Evaluation, evaluate_segmenter, model_segmenter, pool_evaluations, show_scores
 from .report import Report, write_report
 
@@ -142,6 +142,9 @@ def save_ensemble(
     table, first = pooled_thresholds(records), records[0]
     member_lines = [f"{file.name} {record['weights_sha256']}" for file, record in zip(members, records, strict=True)]
     settings = first['settings'] | {'weights': path.name}
+    thresholds = [record.get('thresholds') for record in records]
+    if first.get('thresholds') and thresholds.count(thresholds[0]) == len(thresholds):      # of the same root
+        facts = facts | {'thresholds': thresholds[0]}
     record = facts | {'settings': settings, 'data': join_data(records), 'encoder_start': starts[0],
                       'versions': versions(), 'started': first['started'], 'finished': True, 'members': member_lines,
                       'threshold': best_threshold(table), 'threshold_table': table.to_dict('list')}
@@ -158,18 +161,20 @@ def _is_made_of(ensemble, members):
 # %% ../nbs/42_folds.ipynb #90ff6f2d
 def fold_thresholds(
     fold: Paths, # the root with the lists of a fold
+    record: WeightsRecord, # of the weights of this fold
 ) -> Thresholds:
-    "The thresholds of the root if they were not measured, else measured again on the fold's own training masks."
-    kept = load_thresholds(fold)
-    if not kept.measured_on: return kept
-    measured = thresholds_from(analyze_masks(fold, part='train').table, kept)
+    """The thresholds of the root if they were set by hand; if they were measured, those of the fold's own training
+    masks. A root without any: those that the weights carry."""
+    kept, _ = thresholds_for(fold, record)
+    if not fold.thresholds.exists() or not kept.measured_on: return kept
+    measured = thresholds_from(analyze_masks(fold, part='train').extent, kept)
     return dataclasses.replace(measured, measured_on=f'train.txt of split {read_splits(fold).fingerprint}')
 
 # %% ../nbs/42_folds.ipynb #5b1e0016
 def _require_one_unit(paths, folds, pixel_size):
     "`DataError` if some frames have a pixel size and others none: folds would be scored in different units."
     names = [name for fold in folds for name in read_splits(fold).test]
-    sizes = pixel_sizes(paths, names, pixel_size)
+    sizes = frame_sizes(paths, [paths.images/name for name in names], pixel_size)
     unknown = [name for name, size in sizes.items() if not size]
     if 0 < len(unknown) < len(sizes):
         raise DataError(f'{len(unknown)} of {len(sizes)} frames have no pixel_size_mm in {paths.frames_csv}, such as '
@@ -224,8 +229,9 @@ def cross_validate(
     for number, fold in enumerate(folds, 1):
         print(f'--- fold {number} of {k}: {read_splits(fold)}', flush=True)
         of_fold = dataclasses.replace(config, weights=f'{stem}_fold{number}of{k}.pth')
-        weights = train(of_fold, fold, replace, quiet).weights
-        model = model_segmenter(fold, weights, config.device, thresholds=fold_thresholds(fold))
+        trained = train(of_fold, fold, replace, quiet)
+        weights, thresholds = trained.weights, fold_thresholds(fold, trained.record)
+        model = model_segmenter(fold, weights, config.device, thresholds=thresholds)
         evaluations.append(evaluate_segmenter(fold, model, 'test', pixel_size))
         members.append(weights)
     ensemble = paths.models/f'{stem}_folds{k}.pth'

@@ -4,19 +4,25 @@
 
 # %% auto #0
 __all__ = ['MASK_PATTERN', 'MAX_NAME_BYTES', 'MAX_BONE_VALUE', 'NAME_REMEDIES', 'MIN_PIXEL_SIZE', 'MAX_PIXEL_SIZE',
-           'compile_pattern', 'frame_stem', 'MaskName', 'mask_name', 'is_named_like_mask', 'name_problem',
-           'RootSettings', 'read_settings', 'mask_settings', 'remember_settings', 'adopt_pattern', 'MaskFiles',
-           'read_pair', 'NameProblem', 'Pairing', 'folder_masks', 'pair_files', 'matched_pairs', 'frame_files',
-           'same_picture', 'frame_problems', 'require_own_masks', 'read_frames_csv', 'boneless_frames',
-           'parse_pixel_size', 'pixel_sizes', 'named_groups', 'SplitSettings', 'read_split_settings', 'frame_groups',
-           'group_note']
+           'FRAME_DEPTHS', 'FRAME_WIDTHS', 'ALIKE_REMEDY', 'ROUNDED_REMEDY', 'compile_pattern', 'frame_stem',
+           'MaskName', 'mask_name', 'is_named_like_mask', 'name_problem', 'RootSettings', 'read_settings',
+           'mask_settings', 'remember_settings', 'adopt_pattern', 'MaskFiles', 'read_pair', 'NameProblem', 'Pairing',
+           'folder_masks', 'FolderNames', 'mask_names', 'frame_mask', 'pair_files', 'matched_pairs', 'frame_files',
+           'same_picture', 'FrameNames', 'frame_problem', 'frame_problems', 'require_own_masks', 'unused_columns',
+           'column_hints', 'as_numbers', 'read_frames_csv', 'boneless_frames', 'unreadable_cells', 'loose_spelling',
+           'misnamed_rows', 'parse_pixel_size', 'size_problem', 'pixel_sizes', 'file_size_problem', 'frame_sizes',
+           'alike_groups', 'rounded_groups', 'doubtful_groups', 'named_groups', 'SplitSettings', 'read_split_settings',
+           'frame_groups', 'group_note']
 
 # %% ../nbs/03_frames.ipynb #cb6ec586
-import contextlib
 import json
+import os
 import re
+import time
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -26,9 +32,9 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from .layout import IMAGE_SUFFIXES, RUN_FILE, SETTINGS_FILE, DataError, Paths, image_files
-from .layout import same_file_key
+from .layout import known_ending, natural_key, same_file_key
 from .storage import CSV_ADVICE, read_checked, read_table, write_keeping
-from .images import read_gray, read_mask
+from .images import read_gray, read_mask, read_shape
 
 # %% ../nbs/03_frames.ipynb #488486b6
 MASK_PATTERN = r'(.+?)(?:_mask(?:_(\d+))?)?'
@@ -51,8 +57,11 @@ def frame_stem(
     name: str | Path, # file name of a frame, with or without its ending
 ) -> str:
     "The name without the endings of pictures: `1` for `1.jpg` and for `1.jpg.png`. A frame and its mask share it."
-    stem = Path(name).name
-    while Path(stem).suffix.lower() in IMAGE_SUFFIXES and Path(stem).stem: stem = Path(stem).stem
+    stem = os.path.basename(name)                         # plain text: a `Path` for each of 20,000 names takes a second
+    while stem.lower().endswith(IMAGE_SUFFIXES):
+        shorter = stem[:stem.rindex('.')]
+        if not shorter: break
+        stem = shorter
     return stem
 
 class MaskName(NamedTuple):
@@ -188,7 +197,7 @@ class MaskFiles:
 
     def read(self) -> np.ndarray: # bool [H,W]
         "What any of the files marks as bone. `DataError` if one cannot be read, or if their sizes differ."
-        masks = [read_mask(file) for file in self.files]
+        masks = [read_mask(file, self.bone_value) for file in self.files]
         for file, mask in zip(self.files, masks, strict=True):
             if mask.shape == masks[0].shape: continue
             raise DataError(f'{self.files[0]} and {file.name} are parts of one mask, but their sizes differ: '
@@ -305,6 +314,59 @@ def folder_masks(
         found[stem] = mask or NameProblem('two masks for one frame', files[0], _names(files))
     return found
 
+# %% ../nbs/03_frames.ipynb #7df7ae37
+class FolderNames:
+    "The pictures in folders by a key of their names. A folder is listed again only after it has changed."
+    def __init__(self,
+        key, # file name -> key
+    ):
+        self.key = key
+        self._keys = {}            # file name -> its key
+        self._listed = {}          # folder -> (time of its last change, key -> file names)
+
+    def _key(self, name):
+        if name not in self._keys: self._keys[name] = self.key(name)
+        return self._keys[name]
+
+    def _list(self, folder):
+        "key -> file names."
+        changed = folder.stat().st_mtime_ns
+        if folder in self._listed and self._listed[folder][0] == changed: return self._listed[folder][1]
+        pictures = [n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith('.')]
+        names = _by_frame(pictures, self._key)
+        is_old = time.time_ns() - changed > 2e9       # one that has changed just now may change again at the same time
+        if is_old: self._listed[folder] = changed, names
+        return names
+
+    def files(self,
+        folder: Path, # may be missing
+        key: str, # of the names
+    ) -> list[Path]: # in natural order
+        "The pictures in a folder whose names have this key."
+        names = self._list(folder).get(key, ()) if folder.is_dir() else ()
+        return [folder/name for name in sorted(names, key=natural_key)]
+
+def mask_names(
+    pattern: str | None, # of the names of masks
+) -> FolderNames:
+    "Masks by the stem of their frame."
+    return FolderNames(lambda name: mask_name(name, pattern).frame)
+
+# %% ../nbs/03_frames.ipynb #0b3929b6
+def frame_mask(
+    folder: Path, # of masks; may be missing
+    frame: Path, # an image file
+    names: FolderNames | None = None, # `mask_names`, if you look for many
+) -> MaskFiles | None: # None if it has no mask
+    "The mask of one frame, the same as in `folder_masks`. `DataError` if it is unclear which one it is."
+    settings = mask_settings(folder)
+    pattern = settings.get('mask_pattern')
+    files = (names or mask_names(pattern)).files(folder, frame_stem(frame))
+    if not files: return None
+    mask = _joint_mask(files, pattern, settings.get('bone_value'))
+    if mask is None: raise DataError(str(NameProblem('two masks for one frame', files[0], _names(files))))
+    return mask
+
 # %% ../nbs/03_frames.ipynb #2e4ca5d8
 def _unclear_frames(frames, pattern):
     "file name -> problem, for frames that share a name, or are named like the mask of another."
@@ -363,27 +425,46 @@ def same_picture(
     try: return np.array_equal(read_gray(first), read_gray(second))
     except DataError: return False
 
-def _frames_elsewhere(paths, folder):
-    "key of the name -> frames in the other folders of frames."
-    files = [file for file in frame_files(paths) if file.parent.resolve() != folder.resolve()]
-    return _by_frame(files, lambda file: same_file_key(frame_stem(file)))
+# %% ../nbs/03_frames.ipynb #123482d3
+class FrameNames:
+    "Which frames share a name, in all folders of frames."
+    def __init__(self,
+        paths: Paths, # data layout
+    ):
+        self.folders = (paths.images, paths.raw_unlabelled, paths.to_label)
+        self.names = FolderNames(lambda name: same_file_key(frame_stem(name)))
+
+    def others(self,
+        frame: Path, # an image file
+    ) -> list[Path]:
+        "The other frames with the name of this one, in any folder. Their pictures may be the same or not."
+        key = self.names.key(frame.name)
+        files = [file for folder in self.folders for file in self.names.files(folder, key)]
+        return [file for file in files if file != frame]
 
 # %% ../nbs/03_frames.ipynb #77b70ffc
+def frame_problem(
+    frame: Path, # an image file
+    others: list[Path], # frames with its name, see `FrameNames`
+    pattern: str | None = None, # of the names of masks
+) -> str: # empty if there is none
+    "Why a frame cannot have a mask under its name: the file, what is wrong, and what to do."
+    problem = name_problem(frame, pattern)
+    for other in others:
+        if problem or same_picture(frame, other): continue
+        problem = (f'{frame} and {other} are two pictures under one name, so nobody can tell whose mask is whose. '
+                   'Rename one of them, and its row in frames.csv.')
+    return problem
+
 def frame_problems(
     paths: Paths, # data layout
     files: list[Path], # frames of one folder
 ) -> dict[Path, str]: # only those with a problem
-    "Why a frame cannot have a mask under its name: the file, what is wrong, and what to do."
-    if not files: return {}
-    elsewhere = _frames_elsewhere(paths, files[0].parent)
-    pattern = read_settings(paths.root).get('mask_pattern')
-    problems = {}
+    "`frame_problem` of many frames, compared with those in other folders."
+    names, pattern, problems = FrameNames(paths), read_settings(paths.root).get('mask_pattern'), {}
     for file in files:
-        problem = name_problem(file, pattern)
-        for other in elsewhere.get(same_file_key(frame_stem(file)), ()):
-            if problem or same_picture(file, other): continue
-            problem = (f'{file} and {other} are two pictures under one name, so nobody can tell whose mask is whose. '
-                       'Rename one of them, and its row in frames.csv.')
+        others = [other for other in names.others(file) if other.parent != file.parent]
+        problem = frame_problem(file, others, pattern)
         if problem: problems[file] = problem
     return problems
 
@@ -400,30 +481,138 @@ def require_own_masks(
                         'Rename or remove one of them.')
 
 # %% ../nbs/03_frames.ipynb #dbe91536
+def _column_name(text):
+    "A column name in lower case, in one Unicode form, without surrounding spaces and invisible characters."
+    text = unicodedata.normalize('NFKC', text)
+    return ''.join(c for c in text if unicodedata.category(c) != 'Cf').strip().lower()
+
 def _tidy_columns(table, path):
-    "Column names in lower case; no spaces around names and values; numbers where an extra column holds only numbers."
-    table = table.rename(columns=lambda name: name.strip().lower())
+    "Tidy column names; no spaces around cells; no empty rows and columns."
+    table = table.rename(columns=_column_name)
     twice = table.columns[table.columns.duplicated()]
     if len(twice): raise DataError(f"{path} has two columns '{twice[0]}'. Keep one of them.")
     table = table.apply(lambda column: column.str.strip()).replace('', np.nan)
-    for name in table.columns.difference(['filename', 'group', 'pixel_size_mm']):
-        with contextlib.suppress(ValueError): table[name] = pd.to_numeric(table[name])
-    return table
+    filled = table.columns[table.notna().any()]
+    return table[[name for name in table if name == 'filename' or name in filled]].dropna(how='all')
 
-# %% ../nbs/03_frames.ipynb #1dee2888
-def read_frames_csv(
-    paths: Paths, # data layout
-) -> pd.DataFrame: # indexed by filename; empty if there is no frames.csv
-    "The facts in frames.csv. `DataError` if it has no column `filename`, or lists a column or a file twice."
+# %% ../nbs/03_frames.ipynb #d5a70001
+def _cells(row):
+    "A row in words, such as group 'P1', pixel_size_mm '0.2'."
+    return ', '.join(f"{column} '{cell}'" for column, cell in row.dropna().items())
+
+def _text_table(paths):
+    "frames.csv as text, indexed by filename. `DataError` if it has no column `filename`, or not one name for each row."
     path = paths.frames_csv
     if not path.exists(): return pd.DataFrame(index=pd.Index([], name='filename'))
     table = read_table(path, (), dtype=str, keep_default_na=False, na_values=[''], skipinitialspace=True)
     table = _tidy_columns(table, path)
     if 'filename' not in table:
-        raise DataError(f"{path} has no column 'filename'; it has: {', '.join(table.columns)}. {CSV_ADVICE}")
+        hint = ' '.join(_hints(table, 'filename')) or CSV_ADVICE
+        raise DataError(f"{path} has no column 'filename'; it has: {', '.join(table.columns)}. {hint}")
+    nameless = table[table.filename.isna()]
+    if len(nameless):
+        raise DataError(f'{path} has rows without a filename ({len(nameless)}), such as the one with '
+                        f'{_cells(nameless.iloc[0])}. Write the filename there, or remove the row.')
     twice = table.filename[table.filename.duplicated()]
     if len(twice): raise DataError(f'{path} lists {twice.iloc[0]} more than once. Keep one row for each file.')
     return table.set_index('filename')
+
+# %% ../nbs/03_frames.ipynb #d5a70003
+_LOOK_ALIKE_COLUMNS = {      # column -> what people call it, letters only
+    'filename': 'file files filenames name frame frames framename image images imagename imagefile picture path '
+                'filepath imagepath dateiname',
+    'group': 'groups groupid patient patients patientid patientname subject subjects subjectid participant '
+             'participantid person pid exam examid examination study studyid sweep sweepid session sessionid case '
+             'caseid paciente paziente пациент 患者',
+    'pixel_size_mm': 'pixelsize pixelsizes pixelsizecm pixelspacing pixelspacingmm spacing spacingmm '
+                     'imagerpixelspacing mmperpixel mmperpx mmpx pixelmm physicaldeltax physicaldeltay',
+    'has_bone': 'bone bonepresent bonevisible',
+}
+
+def unused_columns(
+    columns: list[str], # of frames.csv
+) -> dict[str, str]: # column -> the one that it may be meant to be
+    "Columns that look as if they were used, and are not."
+    def letters(text): return ''.join(c for c in text if c.isalpha())
+    found = {}
+    for column in columns:
+        for known, others in _LOOK_ALIKE_COLUMNS.items():
+            if column != known and letters(column) in [letters(known), *others.split()]: found[column] = known
+    return found
+
+def _hints(table, column):
+    return [f"The column '{other}' is not used. If it is meant to be '{known}', rename it."
+            for other, known in unused_columns(table.columns).items() if known == column]
+
+def column_hints(
+    paths: Paths, # data layout
+    column: str, # filename, group, pixel_size_mm or has_bone
+) -> list[str]: # empty if the column is there, or nothing looks like it
+    "What may be meant to be a column that frames.csv lacks, and what to do."
+    table = read_frames_csv(paths)
+    return [] if column in table else _hints(table, column)
+
+# %% ../nbs/03_frames.ipynb #d5a70006
+_SPREADSHEET_TRUTHS = {'true': 'false', 'yes': 'no', 'wahr': 'falsch', 'vrai': 'faux', 'verdadero': 'falso',
+                       'vero': 'falso', 'verdadeiro': 'falso', 'waar': 'onwaar', 'sant': 'falskt', 'sand': 'falsk',
+                       'tosi': 'epätosi', 'prawda': 'fałsz', 'pravda': 'nepravda', 'igaz': 'hamis', 'doğru': 'yanliş',
+                       'истина': 'ложь'}
+_SPOKEN_TRUTHS = {'t': 'f', 'y': 'n', 'on': 'off', 'ja': 'nein', 'j': 'nee', 'oui': 'non', 'si': 'no', 'sí': 'no',
+                  'sim': 'não', 'tak': 'nie', 'да': 'нет', 'evet': 'hayir', '是': '否', '有': '无', 'はい': 'いいえ'}
+_TRUTHS = dict.fromkeys(_SPREADSHEET_TRUTHS, 1) | dict.fromkeys(_SPREADSHEET_TRUTHS.values(), 0)
+_ALL_TRUTHS = dict.fromkeys(_SPOKEN_TRUTHS, 1) | dict.fromkeys(_SPOKEN_TRUTHS.values(), 0) | _TRUTHS
+
+def _truth(cell):
+    "1 or 0 for yes or no, however spelled; nan for anything else."
+    if not isinstance(cell, str): return np.nan
+    text = unicodedata.normalize('NFKC', cell).strip().replace('İ', 'i').replace('ı', 'i').lower()
+    number = _number(text)
+    return number if number in (0, 1) else _ALL_TRUTHS.get(text, np.nan)
+
+# %% ../nbs/03_frames.ipynb #d5a70008
+_NOTHING = {'nan', 'na', 'n/a', '#n/a', 'none', 'null', '-'}         # how programs write a missing number
+
+def _number(cell):
+    "The number in a cell, with a decimal point or comma; nan if there is none, or two readings."
+    if not isinstance(cell, str): return np.nan
+    if re.fullmatch(r'[+-]?[1-9]\d{0,2},\d{3}', cell): return np.nan
+    if not re.fullmatch(r'[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?', cell, re.IGNORECASE): return np.nan
+    return float(cell.replace(',', '.'))
+
+def _each_once(column, read):
+    "Numbers for the cells of a column; `read` is called once for each different cell."
+    known = {cell: read(cell) for cell in column.unique()}
+    return pd.Series([known.get(cell, np.nan) for cell in column], column.index, dtype=float)
+
+def _whole_if_filled(numbers):
+    "As integers, if no cell is empty and all are whole."
+    return numbers.astype(int) if (numbers % 1 == 0).all() else numbers
+
+def as_numbers(
+    column: pd.Series, # text
+) -> pd.Series: # as numbers if most cells hold one; or the column as it is
+    "A column of numbers, or of spreadsheet truth values as 1 and 0, with nan for the few cells that are none."
+    if column.isna().all(): return column.astype(float)
+    filled = column.where(~column.str.lower().isin(_NOTHING))
+    numbers = pd.to_numeric(filled, errors='coerce').astype(float)
+    odd = filled[numbers.isna() & filled.notna()]
+    numbers[odd.index] = _each_once(odd, lambda cell: _TRUTHS.get(cell.lower(), _number(cell)))
+    if numbers.notna().sum() <= filled.notna().sum()/2: return column
+    return _whole_if_filled(numbers)
+
+# %% ../nbs/03_frames.ipynb #1dee2888
+_TEXT_COLUMNS = ('group', 'pixel_size_mm')
+
+def read_frames_csv(
+    paths: Paths, # data layout
+) -> pd.DataFrame: # indexed by filename; empty if there is no frames.csv
+    """The facts in frames.csv; has_bone is 1, 0 or nan. `DataError` if it has no column `filename`, a row without
+    a filename, or lists a column or a file twice."""
+    table = _text_table(paths)
+    for name in table.columns.difference(_TEXT_COLUMNS):
+        if name == 'has_bone': table[name] = _whole_if_filled(_each_once(table[name], _truth))
+        else: table[name] = as_numbers(table[name])
+    return table
 
 # %% ../nbs/03_frames.ipynb #32e15f74
 def boneless_frames(
@@ -433,20 +622,131 @@ def boneless_frames(
     table = read_frames_csv(paths)
     return set(table.index[table.has_bone == 0]) if 'has_bone' in table else set()
 
+# %% ../nbs/03_frames.ipynb #d5a70010
+def unreadable_cells(
+    paths: Paths, # data layout
+) -> list[tuple[str, str, str]]: # (column, filename, cell)
+    "Cells of frames.csv that count as empty because they cannot be read: in has_bone, and in columns of numbers."
+    text, table = _text_table(paths), read_frames_csv(paths)
+    found = []
+    for column in text.columns.difference(_TEXT_COLUMNS):
+        missing = text[column][text[column].notna() & table[column].isna()]
+        if column != 'has_bone': missing = missing[~missing.str.lower().isin(_NOTHING)]
+        found += [(column, name, cell) for name, cell in missing.items()]
+    return found
+
+# %% ../nbs/03_frames.ipynb #d5a70013
+_LATIN = str.maketrans('АВЕКМНОРСТХУІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο', 'ABEKMHOPCTXYIJSaeopcyxijsABEZHIKMNOPTYXo')
+_DASH = r'[_\u00ad\u2010-\u2015\u2212]'
+_NO_LETTER = r'["\'`´’=#]'                     # what spreadsheet programs put around text: ="007", '007
+
+def _plain_characters(text):
+    "One Unicode form, Latin look-alikes of Cyrillic and Greek letters, Western digits, nothing invisible."
+    text = unicodedata.normalize('NFKC', re.sub(_DASH, '-', text)).translate(_LATIN)
+    text = unicodedata.normalize('NFKC', text.casefold())
+    digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    return ''.join(c for c in digits if unicodedata.category(c) != 'Cf')
+
+@lru_cache(2**16)
+def loose_spelling(
+    text: str, # a group, or the stem of a file
+) -> str:
+    """The same for all spellings of a name: upper and lower case, zeros in front of a number, `.0` behind it, spaces,
+    dashes and underscores, quotes, and Unicode forms do not count."""
+    text = text.lower() if text.isascii() else _plain_characters(text)
+    text = re.sub(rf'\s+|{_NO_LETTER}', '', text.strip().replace('_', '-').removesuffix(' 00:00:00'))
+    text = re.sub(r'(?<!\d)-+|-+(?!\d)', '', text)                   # 1-11 and 11-1 stay two names
+    text = re.sub(r'(?<=\d)[.,]0+$', '', text)
+    if re.fullmatch(r'\d(\.\d+)?e\+?\d{1,2}', text): text = f'{float(text):.0f}'       # 1.00E+05 for 1E5
+    return re.sub(r'(?<![\d.,])0+(?=\d)', '', text)
+
+# %% ../nbs/03_frames.ipynb #d5a70015
+def _file_spelling(name):
+    "A loose spelling of a file name or path, without its folder and ending."
+    stem = frame_stem(name.replace('\\', '/').strip())
+    return loose_spelling(stem.removesuffix(known_ending(stem)))         # 1.dcm, from which 1.png was exported
+
+def misnamed_rows(
+    paths: Paths, # data layout
+    rows: list[str], # filenames in frames.csv
+    names: list[str], # file names of frames
+) -> dict[str, str]: # row -> the frame that it is evidently for
+    "Rows that fit no file, but would fit a frame without a row if its name were spelled like that."
+    rows = set(rows)
+    without = {_file_spelling(name): name for name in names if name not in rows}
+    rows -= set(names)
+    if not without: return {}
+    found = {row: without[_file_spelling(row)] for row in sorted(rows) if _file_spelling(row) in without}
+    here = {f.name for f in frame_files(paths)} if found else ()
+    return {row: name for row, name in found.items() if row not in here}
+
+def _require_no_misnamed(paths, rows, names, column):
+    "`DataError` if a row with this column is evidently for a frame under another spelling."
+    for row, name in misnamed_rows(paths, rows, names).items():
+        raise DataError(f"{paths.frames_csv}: the row '{row}' has a {column}, and seems to be meant for {name}. "
+                        'Write the name exactly as the file is called, with its ending and without its folder.')
+
+# %% ../nbs/03_frames.ipynb #d5a70017
+_UNITS = {                  # another unit -> mm
+    'cm': lambda value: 10*value, # the unit of PhysicalDeltaX in DICOM
+    'm': lambda value: 1000*value,
+    'µm': lambda value: value/1000,
+    'pixels per mm': lambda value: 1/value,
+    'dots per inch': lambda value: 25.4/value,
+}
+
+def _size_text(size):
+    "A pixel size as it is written in frames.csv."
+    height, width = (f'{side:.5g}' for side in size)
+    return height if height == width else f'{height}x{width}'
+
+def _what_it_may_be(size, fits):
+    "What to write if the size is in another unit or order. `fits(size)` says whether a size is possible."
+    if fits(size[::-1]): return f' The height comes first: perhaps {_size_text(size[::-1])}.'
+    hints = ''
+    for unit, in_mm in _UNITS.items():
+        other = tuple(in_mm(side) if side > 0 else 0. for side in size)
+        if fits(other): hints += f' If it is in {unit}, write {_size_text(other)}.'
+    return hints
+
 # %% ../nbs/03_frames.ipynb #384d993d
 MIN_PIXEL_SIZE, MAX_PIXEL_SIZE = .005, 2.       # mm
+_SIZE = r'([^x]+?)(?:x([^x]+))?(?:mm)?'         # 0.2, 0.4x0.2, 0.2 mm
+
+def _in_range(size): return all(MIN_PIXEL_SIZE <= side <= MAX_PIXEL_SIZE for side in size)
 
 def parse_pixel_size(
     value: str | float, # such as 0.2, '0.2' or '0.4x0.2'
     source: str, # where the value comes from, for the error message
 ) -> tuple[float, float]: # height and width in mm
     "Height and width of a pixel. `DataError` for anything that is not a pixel size in mm."
-    try: sides = [float(side) for side in str(value).lower().split('x')]
-    except ValueError: sides = []
-    if len(sides) not in (1, 2) or not all(MIN_PIXEL_SIZE <= side <= MAX_PIXEL_SIZE for side in sides):
-        raise DataError(f"{source}: '{value}' is not a pixel size in mm. Write a number from {MIN_PIXEL_SIZE} to "
-                        f'{MAX_PIXEL_SIZE}, such as 0.2, or height x width: 0.4x0.2.')
-    return sides[0], sides[-1]
+    text = re.sub(r'[×*\\]', 'x', str(value).lower().replace(' ', ''))       # DICOM writes 0.4\0.2, height first
+    match = re.fullmatch(_SIZE, text)
+    # no size has thousands, so that a comma is a decimal point
+    size = tuple(_number(side.replace(',', '.')) for side in match.groups(match[1])) if match else (np.nan,)
+    if _in_range(size): return size
+    raise DataError(f"{source}: '{value}' is not a pixel size in mm.{_what_it_may_be(size, _in_range)} Write a number "
+                    f'from {MIN_PIXEL_SIZE} to {MAX_PIXEL_SIZE}, such as 0.2, or height x width: 0.4x0.2.')
+
+# %% ../nbs/03_frames.ipynb #d5a70019
+FRAME_DEPTHS = (15., 400.)      # mm, least and most
+FRAME_WIDTHS = (5., 1000.)      # mm
+
+def size_problem(
+    size: tuple[float, float] | None, # height and width of a pixel in mm; None: unknown
+    shape: tuple[int, int], # height and width of the frame in pixels
+) -> str: # empty if the size is possible
+    "Why a frame of this shape cannot have such pixels, and what the number may be instead."
+    def fits(size):
+        depth, width = size[0]*shape[0], size[1]*shape[1]
+        if not _in_range(size): return False
+        return FRAME_DEPTHS[0] <= depth <= FRAME_DEPTHS[1] and FRAME_WIDTHS[0] <= width <= FRAME_WIDTHS[1]
+
+    if size is None or fits(size): return ''
+    depth, width, (least, most) = size[0]*shape[0], size[1]*shape[1], FRAME_DEPTHS
+    remedy = _what_it_may_be(size, fits) or ' Measure it on the ruler of the frame.'
+    return (f'with pixels of {_size_text(size)} mm it would be {depth:.1f} mm deep and {width:.1f} mm wide, '
+            f'and frames are {least:g} to {most:g} mm deep.{remedy}')
 
 # %% ../nbs/03_frames.ipynb #f74cd193
 def pixel_sizes(
@@ -454,9 +754,11 @@ def pixel_sizes(
     names: list[str], # file names of frames
     for_all: str | float | None = None, # size of frames without one in frames.csv
 ) -> dict[str, tuple[float, float] | None]: # file name -> pixel height and width in mm; None if unknown
-    "The pixel size of each frame. `DataError` for an invalid size, or if `for_all` contradicts frames.csv."
+    """The pixel size of each frame. `DataError` for an invalid size, if `for_all` contradicts frames.csv, or if a
+    row with a size is for one of the frames under another spelling. See `frame_sizes` to check them as well."""
     table = read_frames_csv(paths)
     listed = table.pixel_size_mm.dropna().to_dict() if 'pixel_size_mm' in table else {}
+    _require_no_misnamed(paths, listed, names, 'pixel_size_mm')
     default = None if for_all is None else parse_pixel_size(for_all, 'pixel_size')
     sizes = dict.fromkeys(names, default)
     for name in names:
@@ -465,6 +767,29 @@ def pixel_sizes(
         if default and sizes[name] != default:
             raise DataError(f'{paths.frames_csv} gives {listed[name]} for {name}, but you gave {for_all}. '
                             'Leave out the one that is wrong.')
+    return sizes
+
+# %% ../nbs/03_frames.ipynb #d5a70028
+def file_size_problem(
+    file: Path, # an image file
+    size: tuple[float, float] | None, # height and width of a pixel in mm; None: unknown
+) -> str: # empty if the size is possible, or the file cannot be read
+    "`size_problem` of a file, from its header."
+    if size is None: return ''
+    try: return size_problem(size, read_shape(file))
+    except DataError: return ''
+
+# %% ../nbs/03_frames.ipynb #d5a70022
+def frame_sizes(
+    paths: Paths, # data layout
+    frames: list[Path], # image files
+    for_all: str | float | None = None, # size of frames without one in frames.csv
+) -> dict[str, tuple[float, float] | None]: # file name -> pixel height and width in mm; None if unknown
+    "`pixel_sizes`, and a `DataError` if one is impossible for its frame. An unreadable frame is left to its reader."
+    sizes = pixel_sizes(paths, [frame.name for frame in frames], for_all)
+    for frame in frames:
+        problem = file_size_problem(frame, sizes[frame.name])
+        if problem: raise DataError(f'The pixel size of {frame} is impossible: {problem}')
     return sizes
 
 # %% ../nbs/03_frames.ipynb #7041adbe
@@ -478,22 +803,69 @@ def _groups_by_name(names, pattern):
         if match and match[1]: groups[name] = match[1]          # an optional group may be None or empty
     return groups
 
+# %% ../nbs/03_frames.ipynb #d5a70025
+def alike_groups(
+    groups: dict[str, str], # file name -> group
+) -> list[str]: # a line for each pair of spellings
+    "Which groups differ only in their spelling: both, and a file of each."
+    first_files, seen, lines = {}, {}, []
+    for name, group in groups.items(): first_files.setdefault(group, name)
+    for group, name in first_files.items():
+        first = seen.setdefault(loose_spelling(group), group)
+        if first != group: lines.append(f'{first!r} ({first_files[first]}) and {group!r} ({name})')
+    return lines
+
+def rounded_groups(
+    groups: dict[str, str], # file name -> group
+) -> list[str]: # a line for each such group
+    "Which groups are numbers that a spreadsheet program has rounded."
+    first_files = {group: name for name, group in reversed(groups.items())}
+    return [f'{group!r} ({name})' for group, name in first_files.items()
+            if re.fullmatch(r'\d([.,]\d+)?E\+\d+', group)]
+
+def doubtful_groups(
+    groups: dict[str, str], # file name -> group
+) -> list[str]: # a line for each such group
+    "Which groups look like dates made of ids (4-Mar), or like a word for unknown that would join all strangers."
+    lines = []
+    for group, name in {group: name for name, group in reversed(groups.items())}.items():
+        if re.fullmatch(r'\d\d?-[A-Z][a-z]{2}(-\d\d)?|[A-Z][a-z]{2}-\d\d', group):
+            lines.append(f'{group!r} ({name}): a spreadsheet program may have taken an id such as 3-4 for a date')
+        elif loose_spelling(group) in ('unknown', '?', 'n/a', 'none', 'nan', 'null', 'missing', 'tbd', 'other'):
+            lines.append(f'{group!r} ({name}): all its frames count as one patient')
+    return lines
+
+def _require_clear(groups, source):
+    "`DataError` if two groups differ only in their spelling, or one was rounded."
+    for line in alike_groups(groups):
+        raise DataError(f'{source} has {line}: one group in two spellings? {ALIKE_REMEDY}')
+    for line in rounded_groups(groups): raise DataError(f'{source} has {line}. {ROUNDED_REMEDY}')
+
+ALIKE_REMEDY = ('If they are one patient, exam or sweep, use one spelling. If they are two, name them so that they '
+                "differ in more than case, zeros in front, '.0', spaces, dashes, underscores or Unicode form.")
+ROUNDED_REMEDY = ('A spreadsheet program has rounded this number, so that several groups may have become one. '
+                  'Write the ids again from the original, in a column that is formatted as text.')
+
 # %% ../nbs/03_frames.ipynb #4d493052
 def named_groups(
     paths: Paths, # data layout
     names: list[str], # file names of frames
     group_pattern: str | None, # regular expression of a file's stem; group 1 names the group. None: frames.csv
 ) -> dict[str, str]: # file name -> group; a frame without a group has its own name there
-    "The groups that the file names or frames.csv give. `DataError` if they give none for any of the frames."
+    """The groups that the file names or frames.csv give. `DataError` if they fit none of the frames, if two groups
+    differ only in their spelling, or if a row with a group is for one of the frames under another spelling."""
     if group_pattern:
         groups, source = _groups_by_name(names, group_pattern), f"The group pattern '{group_pattern}'"
+        fitting = groups
     else:
-        table = read_frames_csv(paths)
+        table, source = read_frames_csv(paths), f"The column 'group' of {paths.frames_csv}"
         if 'group' not in table: return {name: name for name in names}
-        groups, source = table.group.dropna().to_dict(), f"The column 'group' of {paths.frames_csv}"
-    if names and not any(name in groups for name in names):
+        groups, fitting = table.group.dropna().to_dict(), table.index
+        _require_no_misnamed(paths, groups, names, 'group')
+    if names and not any(name in fitting for name in names):
         raise DataError(f'{source} fits none of the {len(names)} file names, such as {names[0]}. '
                         'Correct it or leave it out.')
+    _require_clear(groups, source)
     return {name: groups.get(name, name) for name in names}
 
 # %% ../nbs/03_frames.ipynb #290fad42
@@ -518,6 +890,13 @@ def read_split_settings(
     return read_checked(path, SplitSettings, remedy)
 
 # %% ../nbs/03_frames.ipynb #69b99343
+def _respelled(joined, groups):
+    "The groups that were joined, in the spelling that they have now: somebody may have written 1 for 001 since then."
+    given = {group for name, group in groups.items() if group != name}
+    now = {loose_spelling(group): group for group in given}
+    def current(group): return group if group in given else now.get(loose_spelling(group), group)
+    return {current(group): current(leader) for group, leader in joined.items()}
+
 def frame_groups(
     paths: Paths, # data layout
     names: list[str], # file names of frames
@@ -525,8 +904,8 @@ def frame_groups(
 ) -> dict[str, str]: # file name -> group
     "The group of each frame, with joined groups as one. `DataError` as in `named_groups`."
     settings = read_split_settings(paths)
-    joined = settings.get('joined', {})
     groups = named_groups(paths, names, group_pattern or settings.get('group_pattern'))
+    joined = _respelled(settings.get('joined', {}), groups)
     return {name: joined.get(group, group) for name, group in groups.items()}
 
 # %% ../nbs/03_frames.ipynb #c77bf144
@@ -540,5 +919,7 @@ def group_note(
     alone = sum(group == name for name, group in groups.items())
     if not alone: return ''
     joined = ', unless it shares nearly the same picture or name with others' if settings.get('joined') else ''
-    return (f'{alone} of {len(names)} frames have no group in frames.csv, so each counts as a group by itself{joined}. '
-            'If one patient has several frames, they may be on both sides of the split, and intervals are too narrow.')
+    return ' '.join([
+        f'{alone} of {len(names)} frames have no group in frames.csv, so each counts as a group by itself{joined}.',
+        'If one patient has several frames, they may be on both sides of the split, and intervals are too narrow.',
+        *column_hints(paths, 'group')])

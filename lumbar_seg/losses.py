@@ -9,13 +9,31 @@ __all__ = ['ALPHA', 'PROBABILITY_THRESHOLD', 'dice_loss', 'BCEDiceLoss', 'batch_
 import torch
 from torch import Tensor, nn
 
+from .layout import DataError
+
 # %% ../nbs/22_losses.ipynb #a856caae
+def _kind(x): return f'{x.dtype} {list(x.shape)}' if isinstance(x, Tensor) else f'a {type(x).__name__}'
+
+def _require_batch(logits, target):
+    "`DataError` unless these are logits and their target. Looking at values on a GPU would wait for it."
+    fits = isinstance(logits, Tensor) and logits.ndim == 4 and logits.shape[1] == 1 and logits.is_floating_point()
+    fits = fits and isinstance(target, Tensor) and logits.shape == target.shape and target.numel() > 0
+    if not fits or not (target.is_floating_point() or target.dtype == torch.bool):
+        raise DataError(f'logits are {_kind(logits)} and target is {_kind(target)}. Both must be float tensors '
+                        '[B,1,H,W] of one shape, and the target 0 or 1.')
+    if target.device.type != 'cpu' or target.dtype == torch.bool: return
+    low, high = target.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise DataError(f'target has values from {low:g} to {high:g}. It must be 0 or 1: `(mask > 127).float()`.')
+
 def dice_loss(
-    logits: Tensor, # [B,1,H,W], any real numbers
-    target: Tensor, # [B,1,H,W], 0 or 1
+    logits: Tensor, # float [B,1,H,W], any real numbers
+    target: Tensor, # float or bool [B,1,H,W], 0 or 1
     smooth: float = 1., # keeps the loss defined, and its gradient alive, in a batch without bone
 ) -> Tensor: # scalar in [0, 1]
-    "1 - Dice of sigmoid(logits) and target, over the whole batch (Milletari et al. 2016)."
+    """1 - Dice of sigmoid(logits) and target, over the whole batch (Milletari et al. 2016). `DataError` for any other
+    tensors."""
+    _require_batch(logits, target)
     probability = logits.sigmoid()
     overlap = (probability*target).sum()
     return 1 - (2*overlap + smooth)/(probability.sum() + target.sum() + smooth)
@@ -24,7 +42,8 @@ def dice_loss(
 ALPHA = .5
 
 class BCEDiceLoss(nn.Module):
-    "alpha * BCEWithLogits + (1 - alpha) * dice_loss. Takes logits and target [B,1,H,W], returns a scalar."
+    """alpha * BCEWithLogits + (1 - alpha) * dice_loss. Takes logits and target, float [B,1,H,W], returns a scalar.
+    `DataError` for any other tensors."""
     def __init__(self,
         alpha: float = ALPHA, # weight of the cross-entropy, 0 to 1
     ):
@@ -33,17 +52,20 @@ class BCEDiceLoss(nn.Module):
         self.bce = nn.BCEWithLogitsLoss()
 
     def forward(self, logits, target):
-        return self.alpha*self.bce(logits, target) + (1 - self.alpha)*dice_loss(logits, target)
+        overlap_loss = dice_loss(logits, target)
+        return self.alpha*self.bce(logits, target) + (1 - self.alpha)*overlap_loss
 
 # %% ../nbs/22_losses.ipynb #8c8bfaf0
 PROBABILITY_THRESHOLD = .5
 
 def batch_dice(
-    logits: Tensor, # [B,1,H,W]
-    target: Tensor, # [B,1,H,W], 0 or 1
+    logits: Tensor, # float [B,1,H,W], any real numbers
+    target: Tensor, # float or bool [B,1,H,W], 0 or 1
     threshold: float = PROBABILITY_THRESHOLD, # a probability above this is bone
 ) -> Tensor: # float32 [B], the Dice of each frame
-    "Dice of the masks above `threshold`, frame by frame. 1 if both masks are empty, 0 if only one is."
+    """Dice of the masks above `threshold`, frame by frame. 1 if both masks are empty, 0 if only one is. `DataError` for
+    any other tensors."""
+    _require_batch(logits, target)
     prediction = logits.sigmoid() > threshold
     truth = target > .5
     overlap = (prediction & truth).sum((1, 2, 3))

@@ -12,19 +12,22 @@ __all__ = ['TOLERANCES', 'BOUNDARY_WIDTH', 'CASES', 'WITH_BONE', 'CURVE_TOLERANC
 import cv2
 import numpy as np
 
+from .layout import DataError
+from .images import require_mask
+
 # %% ../nbs/30_metrics.ipynb #a1e5d413
-def _require_same_shape(prediction, truth):
-    if prediction.shape == truth.shape: return
-    sizes = f'the prediction is {prediction.shape}, the truth {truth.shape}'
-    raise ValueError(f'Masks of different sizes cannot be compared: {sizes} pixels.')
+def _require_masks(prediction, truth):
+    "`DataError` unless both are masks, of one size."
+    require_mask(truth, name='truth')
+    require_mask(prediction, truth.shape, 'prediction')
 
 # %% ../nbs/30_metrics.ipynb #de303555
 def dice(
     prediction: np.ndarray, # bool [H,W]
     truth: np.ndarray, # bool [H,W]
 ) -> float: # 0 to 1
-    "2 |A and B| / (|A| + |B|); 1 if both are empty. `ValueError` if the shapes differ."
-    _require_same_shape(prediction, truth)
+    "2 |A and B| / (|A| + |B|); 1 if both are empty. `DataError` if the sizes differ, or for any other array."
+    _require_masks(prediction, truth)
     total = np.count_nonzero(prediction) + np.count_nonzero(truth)
     if not total: return 1.
     return float(2*np.count_nonzero(prediction & truth)/total)
@@ -34,8 +37,8 @@ def iou(
     prediction: np.ndarray, # bool [H,W]
     truth: np.ndarray, # bool [H,W]
 ) -> float: # 0 to 1
-    "|A and B| / |A or B|; 1 if both are empty. `ValueError` if the shapes differ."
-    _require_same_shape(prediction, truth)
+    "|A and B| / |A or B|; 1 if both are empty. `DataError` if the sizes differ, or for any other array."
+    _require_masks(prediction, truth)
     union = np.count_nonzero(prediction | truth)
     if not union: return 1.
     return float(np.count_nonzero(prediction & truth)/union)
@@ -53,9 +56,9 @@ def _points_in_box(mask, thin):
 def centerline(
     mask: np.ndarray, # bool [H,W]
 ) -> np.ndarray: # float [N,2], (row, column) in pixels
-    "The pixels of the mask's skeleton (Zhang and Suen 1984); none for an empty mask."
+    "The pixels of the mask's skeleton (Zhang and Suen 1984); none for an empty mask. `DataError` for any other array."
     from skimage.morphology import skeletonize      # slow to load, and predicting does not need it
-    return _points_in_box(mask, skeletonize)
+    return _points_in_box(require_mask(mask), skeletonize)
 
 # %% ../nbs/30_metrics.ipynb #935174dc
 def _edge(mask):
@@ -65,28 +68,38 @@ def _edge(mask):
 def contour(
     mask: np.ndarray, # bool [H,W]
 ) -> np.ndarray: # float [N,2], (row, column) in pixels
-    "The pixels of the mask that touch background or the frame's edge on one of four sides; none for an empty mask."
-    return _points_in_box(mask, _edge)
+    """The pixels of the mask that touch background or the frame's edge on one of four sides; none for an empty mask.
+    `DataError` for any other array."""
+    return _points_in_box(require_mask(mask), _edge)
 
 # %% ../nbs/30_metrics.ipynb #d4de382b
+def _require_points(points, name):
+    "`DataError` for anything but points, such as a mask."
+    is_array = isinstance(points, np.ndarray) and points.dtype.kind in 'if' and points.ndim == 2
+    if is_array and points.shape[1] == 2: return
+    raise DataError(f'{name} must be points, float [N,2], such as `centerline(mask)`.')
+
 def nearest_distances(
-    points: np.ndarray, # [N,2], (row, column) in pixels
-    others: np.ndarray, # [M,2], at least one
+    points: np.ndarray, # float [N,2], (row, column) in pixels
+    others: np.ndarray, # float [M,2], at least one
     pixel_size: tuple[float, float] = (1., 1.), # height and width of a pixel; (1, 1) for distances in pixels
 ) -> np.ndarray: # [N]
-    "Distance from each of `points` to the nearest of `others`."
+    "Distance from each of `points` to the nearest of `others`. `DataError` if there are no others, or for a mask."
     from scipy.spatial import cKDTree
+    _require_points(points, 'points')
+    _require_points(others, 'others')
+    if not len(others): raise DataError('others holds no point, so there is nothing to measure the distance to.')
     scale = np.array(pixel_size)
     distances, _ = cKDTree(others*scale).query(points*scale)
     return distances
 
 # %% ../nbs/30_metrics.ipynb #90c3ab15
 def distances_both_ways(
-    prediction: np.ndarray, # points of the prediction, [N,2], at least one
-    truth: np.ndarray, # points of the truth, [M,2], at least one
+    prediction: np.ndarray, # points of the prediction, float [N,2], at least one
+    truth: np.ndarray, # points of the truth, float [M,2], at least one
     pixel_size: tuple[float, float] = (1., 1.), # height and width of a pixel; (1, 1) for distances in pixels
 ) -> tuple[np.ndarray, np.ndarray]: # [N] from the prediction to the truth, [M] from the truth to the prediction
-    "`nearest_distances` from the prediction to the truth, and back."
+    "`nearest_distances` from the prediction to the truth, and back. Errors are the same."
     return nearest_distances(prediction, truth, pixel_size), nearest_distances(truth, prediction, pixel_size)
 
 # %% ../nbs/30_metrics.ipynb #c2ad00ef
@@ -100,12 +113,20 @@ def unit_of(
     return 'px' if pixel_size is None else 'mm'
 
 # %% ../nbs/30_metrics.ipynb #07e4e6e3
+def _require_distances(from_prediction, from_truth):
+    "`DataError` for anything but distances: two masks would give a number too, and a wrong one."
+    for name, given in (('from_prediction', from_prediction), ('from_truth', from_truth)):
+        if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in 'if' and given.size: continue
+        raise DataError(f'{name} must be distances, float [N], at least one, as of `distances_both_ways`. '
+                        'For two masks, use `surface_scores(prediction, truth)`.')
+
 def tolerance_scores(
-    from_prediction: np.ndarray, # distances of the predicted points to the truth
-    from_truth: np.ndarray, # distances of the true points to the prediction
+    from_prediction: np.ndarray, # float [N], distances of the predicted points to the truth, at least one
+    from_truth: np.ndarray, # float [M], distances of the true points to the prediction, at least one
     tolerance: float, # in the unit of the distances
 ) -> tuple[float, float, float]: # precision, recall, F1
-    "Shares of points within `tolerance`, and their harmonic mean."
+    "Shares of points within `tolerance`, and their harmonic mean. `DataError` for masks."
+    _require_distances(from_prediction, from_truth)
     precision = float((from_prediction <= tolerance).mean())
     recall = float((from_truth <= tolerance).mean())
     if precision + recall == 0: return precision, recall, 0.
@@ -113,27 +134,31 @@ def tolerance_scores(
 
 # %% ../nbs/30_metrics.ipynb #8219e98f
 def assd(
-    from_prediction: np.ndarray, # distances of the predicted points to the truth
-    from_truth: np.ndarray, # distances of the true points to the prediction
+    from_prediction: np.ndarray, # float [N], distances of the predicted points to the truth, at least one
+    from_truth: np.ndarray, # float [M], distances of the true points to the prediction, at least one
 ) -> float:
-    "Average symmetric surface distance: the mean of all distances."
+    "Average symmetric surface distance: the mean of all distances. `DataError` for masks."
+    _require_distances(from_prediction, from_truth)
     return float(np.concatenate([from_prediction, from_truth]).mean())
 
 # %% ../nbs/30_metrics.ipynb #32e95339
 def hd95(
-    from_prediction: np.ndarray, # distances of the predicted points to the truth
-    from_truth: np.ndarray, # distances of the true points to the prediction
+    from_prediction: np.ndarray, # float [N], distances of the predicted points to the truth, at least one
+    from_truth: np.ndarray, # float [M], distances of the true points to the prediction, at least one
 ) -> float:
-    "95 % Hausdorff distance: the larger of the two one-sided 95th percentiles."
+    "95 % Hausdorff distance: the larger of the two one-sided 95th percentiles. `DataError` for masks."
+    _require_distances(from_prediction, from_truth)
     return float(max(np.percentile(from_prediction, 95), np.percentile(from_truth, 95)))
 
 # %% ../nbs/30_metrics.ipynb #e0baa70d
 def surface_dice(
-    from_prediction: np.ndarray, # distances of the predicted contour to the true one
-    from_truth: np.ndarray, # distances of the true contour to the predicted one
+    from_prediction: np.ndarray, # float [N], distances of the predicted contour to the true one, at least one
+    from_truth: np.ndarray, # float [M], distances of the true contour to the predicted one, at least one
     tolerance: float, # in the unit of the distances
 ) -> float: # 0 to 1
-    "Normalized surface Dice (Nikolov et al. 2018): the share of all contour points within `tolerance`."
+    """Normalized surface Dice (Nikolov et al. 2018): the share of all contour points within `tolerance`. `DataError`
+    for masks."""
+    _require_distances(from_prediction, from_truth)
     distances = np.concatenate([from_prediction, from_truth])
     return float((distances <= tolerance).mean())
 
@@ -153,7 +178,8 @@ def boundary_iou(
     truth: np.ndarray, # bool [H,W]
     width: tuple[float, float], # of the rim in pixels, across rows and across columns
 ) -> float: # 0 to 1
-    "IoU of the rims of both masks (Cheng et al. 2021); 1 if both are empty."
+    "IoU of the rims of both masks (Cheng et al. 2021); 1 if both are empty. `DataError` as in `iou`."
+    _require_masks(prediction, truth)
     kernel = _ellipse(max(1, round(width[0])), max(1, round(width[1])))
     left, top, columns, rows = cv2.boundingRect((prediction | truth).astype(np.uint8))
     box = np.s_[top:top + rows, left:left + columns]
@@ -182,8 +208,8 @@ def surface_scores(
     pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: distances in pixels
 ) -> dict:
     """`precision_`, `recall_`, `f1_` and `nsd_` at each of `TOLERANCES`, `boundary_iou_`, `assd_` and `hd95_`, each
-    name with tolerance and unit. Empty masks: see the table in *Metrics*. `ValueError` if the shapes differ."""
-    _require_same_shape(prediction, truth)
+    name with tolerance and unit. Empty masks: see the table in *Metrics*. `DataError` as in `iou`."""
+    _require_masks(prediction, truth)
     unit, size = unit_of(pixel_size), pixel_size or (1., 1.)
     if not prediction.any() or not truth.any(): return _scores_without_lines(prediction, truth, unit, size)
     of_lines = distances_both_ways(centerline(prediction), centerline(truth), size)
@@ -210,7 +236,8 @@ def frame_scores(
     truth: np.ndarray, # bool [H,W]
     pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: distances in pixels
 ) -> dict:
-    "`case` (one of `CASES`), `dice`, `iou` and all of `surface_scores`. `ValueError` if the shapes differ."
+    "`case` (one of `CASES`), `dice`, `iou` and all of `surface_scores`. `DataError` as in `iou`."
+    _require_masks(prediction, truth)
     case = CASES[bool(truth.any()), bool(prediction.any())]
     overlap = {'case': case, 'dice': dice(prediction, truth), 'iou': iou(prediction, truth)}
     return overlap | surface_scores(prediction, truth, pixel_size)
@@ -223,7 +250,8 @@ def f1_curve(
     truth: np.ndarray, # bool [H,W]
     pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: tolerances in pixels
 ) -> list[float]: # one for each of `CURVE_TOLERANCES`
-    "F1 of the centerlines at growing tolerances: 1 if both masks are empty, 0 if only one is."
+    "F1 of the centerlines at growing tolerances: 1 if both masks are empty, 0 if only one is. `DataError` as in `iou`."
+    _require_masks(prediction, truth)
     tolerances = CURVE_TOLERANCES[unit_of(pixel_size)]
     if not prediction.any() and not truth.any(): return [1.]*len(tolerances)
     if not prediction.any() or not truth.any(): return [0.]*len(tolerances)

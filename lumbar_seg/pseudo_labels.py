@@ -9,6 +9,7 @@ __all__ = ['STATS_COLUMNS', 'PROVENANCE', 'mask_stats', 'is_plausible', 'stats_t
 # %% ../nbs/36_pseudo_labels.ipynb #3d7a01ad
 from collections import Counter
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,13 @@ import pandas as pd
 
 from .layout import DataError, Paths
 from .storage import exclusive, read_table, write_keeping
-from .images import read_mask
+from .images import read_mask, require_mask
 from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note
 from .records import file_hash, made_by, teacher_overlap
 from .display import as_html, progress
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
-from .postprocess import Thresholds, load_thresholds
+from .postprocess import Thresholds
 from .prediction import BulkReport, Predictor, find_weights, predict_files, predictable_frames
 
 # %% ../nbs/36_pseudo_labels.ipynb #74f7fc6d
@@ -30,8 +31,8 @@ def mask_stats(
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # area_frac, cy_rel, cx_rel
     """Area as a fraction of the frame; center of mass as fractions of height and width, 0 at the top and left. The
-    center of an empty mask is nan."""
-    if not mask.any(): return {'area_frac': 0., 'cy_rel': np.nan, 'cx_rel': np.nan}
+    center of an empty mask is nan. `DataError` for any other array."""
+    if not require_mask(mask).any(): return {'area_frac': 0., 'cy_rel': np.nan, 'cx_rel': np.nan}
     rows, columns = np.nonzero(mask)
     height, width = mask.shape
     return {'area_frac': len(rows)/mask.size,
@@ -40,10 +41,12 @@ def mask_stats(
 
 # %% ../nbs/36_pseudo_labels.ipynb #683676f4
 def is_plausible(
-    area_frac: float, # area as a fraction of the frame
+    area_frac: float, # area as a fraction of the frame, 0 to 1
     thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
 ) -> int: # 1 or 0
-    "1 if the area lies between `plausible_min` and `plausible_max`."
+    "1 if the area lies between `plausible_min` and `plausible_max`. `DataError` unless it is a fraction."
+    if not isinstance(area_frac, Real) or not 0 <= area_frac <= 1:
+        raise DataError(f'area_frac must be a number from 0 to 1, such as `mask.mean()`, not {area_frac}.')
     return int(thresholds.plausible_min <= area_frac <= thresholds.plausible_max)
 
 # %% ../nbs/36_pseudo_labels.ipynb #f686ed52
@@ -125,16 +128,18 @@ def pseudo_label(
     device: str = 'auto', # auto, cpu, cuda or mps
     batch_size: int | None = None, # frames at a time; default: 1 on a CPU, 8 on an NVIDIA GPU
     replace: bool = False, # set earlier pseudo-labels of another model aside
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> PseudoReport:
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
     paths = Paths(root)
-    thresholds = load_thresholds(paths)
     files, failed = predictable_frames(paths)
-    predictor = Predictor(find_weights(paths, weights, 'small'), device)
+    predictor = Predictor(find_weights(paths, weights, 'small'), device, img_size, threshold=threshold)
+    thresholds, source = predictor.thresholds_for(paths)
     with exclusive(paths.pseudo_stats):
         if paths.pseudo_stats.exists(): read_stats(paths)         # a damaged table is reported before hours of work
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size,
-                             replace)
+                             replace, source)
         bulk.failed += failed
         stats = _with_edited_flags(stats_table(files, paths.masks_pseudo, thresholds), paths)
         write_keeping(paths.pseudo_stats, stats.to_csv(index=False, float_format='%.6f'))

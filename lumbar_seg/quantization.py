@@ -11,7 +11,7 @@ import copy
 import importlib.util
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,16 @@ import pandas as pd
 
 from .layout import DataError, Paths
 from .storage import exclusive, write_json
-from .images import read_gray
+from .images import read_gray, require_list
 from .records import file_hash, versions
 from .display import progress
 from .splits import read_splits
 from .dataset import UltrasoundBoneDataset, image_tensor
 from .models import load_checkpoint
 from .metrics import dice
-from .postprocess import Thresholds, load_thresholds
+from .postprocess import Thresholds
 from .engines import INT8, OpenVINOEngine, converted_path, has_openvino, openvino_network, quiet_openvino
-from .engines import read_openvino, save_openvino
+from .engines import read_openvino, require_squares, save_openvino
 from .prediction import Predictor, find_weights
 
 # %% ../nbs/35_quantization.ipynb #bf0d8745
@@ -46,9 +46,10 @@ def calibration_squares(
 # %% ../nbs/35_quantization.ipynb #6a2e9f41
 def quantize_network(
     predictor: Predictor, # of the 32-bit network
-    squares: list[np.ndarray], # of `calibration_squares`
+    squares: list[np.ndarray], # of `calibration_squares`: float32 [1,C,s,s] in [0, 1]
 ): # `openvino.Model`
-    "The network of `predictor` in 8-bit integers."
+    "The network of `predictor` in 8-bit integers. `DataError` for anything but a list of such squares."
+    for square in require_list(squares, 'squares'): require_squares(square)
     quiet_openvino()
     import nncf
     nncf.set_log_level(logging.ERROR)
@@ -75,6 +76,7 @@ class Gate:
     "How far the masks of an 8-bit network agree with those of the 32-bit one."
     weights: Path # of the 32-bit network
     table: pd.DataFrame # filename, dice; a row for each frame
+    thresholds_from: str = 'the caller' # where the thresholds of post-processing come from
 
     @property
     def ok(self) -> bool:
@@ -89,7 +91,8 @@ class Gate:
         return {'passed': self.ok, 'frames': len(self.table), 'mean_dice': mean_dice, 'worst_dice': worst_dice,
                 'worst_frame': worst.filename}
 
-    def __str__(self): return _describe(self.numbers)
+    def __str__(self):
+        return f'{_describe(self.numbers)}\npost-processing: thresholds from {self.thresholds_from}'
 
     def show(self): # a matplotlib figure
         "Dice of each frame in ascending order, and both limits."
@@ -125,6 +128,7 @@ def compare_masks(
     other: Predictor, # in 8 bits
     data: UltrasoundBoneDataset, # frames to compare on; their drawn masks are not used
     thresholds: Thresholds, # of post-processing
+    source: str = 'the caller', # where they come from
 ) -> Gate:
     "Dice between the masks of two predictors, frame by frame."
     rows = []
@@ -133,7 +137,7 @@ def compare_masks(
         mask = predictor.masks([image], thresholds)[0]
         other_mask = other.masks([image], thresholds)[0]
         rows.append({'filename': data.names[i], 'dice': dice(mask, other_mask)})
-    return Gate(predictor.weights, pd.DataFrame(rows))
+    return Gate(predictor.weights, pd.DataFrame(rows), source)
 
 # %% ../nbs/35_quantization.ipynb #1f9c7b35
 def _remove(path):
@@ -157,12 +161,15 @@ def quantize(
     weights: str | None = None, # weights to use; default: models/unet_best.pth
     n: int = CALIBRATION_FRAMES, # frames of train.txt to choose the integers by
     seed: int = 0, # which ones
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> Gate:
     "Make an 8-bit copy of a network for the CPU, and keep it if it gives the same masks on val.txt."
     _require_quantizer()
     if n < 1: raise DataError(f'n must be at least 1, not {n}.')
     paths = Paths(root)
-    predictor = Predictor(find_weights(paths, weights), 'cpu', engine='openvino')
+    predictor = Predictor(find_weights(paths, weights), 'cpu', img_size, 'openvino', threshold=threshold)
+    thresholds, source = predictor.thresholds_for(paths)
     train_names = read_splits(paths).train
     val = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'val.txt')
     chosen = random.Random(seed).sample(train_names, min(n, len(train_names)))
@@ -173,9 +180,10 @@ def quantize(
         try:
             save_openvino(quantize_network(predictor, squares), candidate)
             quantized = with_engine(predictor, OpenVINOEngine(read_openvino(candidate)))
-            gate = compare_masks(predictor, quantized, val, load_thresholds(paths))
+            gate = compare_masks(predictor, quantized, val, thresholds, source)
             record = {'calibration_frames': chosen, 'weights_sha256': file_hash(predictor.weights), 'val': val.names,
-                      'versions': versions()}
+                      'img_size': predictor.img_size, 'threshold': predictor.threshold,
+                      'thresholds': asdict(thresholds), 'thresholds_from': source, 'versions': versions()}
             if gate.ok: _keep(candidate, path, gate.numbers | record)
             else: _remove(path)
         finally: _remove(candidate)

@@ -28,15 +28,15 @@ import pandas as pd
 from . import __version__
 from .layout import DataError, Paths
 from .storage import read_text, set_aside, write_text
-from .images import read_gray, read_mask
+from .images import read_gray, read_mask, require_frame, require_mask
 from .frames import folder_masks, frame_stem
 from .records import flat_record, text_hash
 from .display import as_html
 from .viz import show_grid
 from .metrics import TOLERANCES, WITH_BONE
+from .prediction import find_weights
 from .evaluation import Evaluation, choose_segmenter, compare_evaluations, evaluate_segmenter
-from .evaluation import folder_segmenter, main_measure, measure_title, model_segmenter, plain_label
-from .evaluation import require_comparable, show_scores
+from .evaluation import main_measure, measure_title, plain_label, require_comparable, show_scores
 
 # %% ../nbs/41_report.ipynb #9a2b0001
 def in_words(
@@ -186,8 +186,10 @@ def around_bone(
     mask: np.ndarray, # bool [H,W], not empty
     shape: tuple[int, int] = GALLERY_SIZE, # proportions, height and width
 ) -> tuple[slice, slice]: # rows and columns
-    "The smallest part of the frame with these proportions that holds the mask and a margin, at least a third as wide."
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    """The smallest part of the frame with these proportions that holds the mask and a margin, at least a third as wide.
+    `DataError` for an empty mask, or any other array."""
+    left, top, width, height = cv2.boundingRect(require_mask(mask).astype(np.uint8))
+    if not width: raise DataError('The mask shows no bone, so there is no part of the frame around it.')
     scale = max(1.2*height/shape[0], 1.2*width/shape[1], mask.shape[1]/3/shape[1])
     rows = _span(top + height/2, shape[0]*scale, mask.shape[0])
     columns = _span(left + width/2, shape[1]*scale, mask.shape[1])
@@ -201,7 +203,11 @@ def contours(
     truth: np.ndarray, # bool [H,W]
     prediction: np.ndarray, # bool [H,W]; one of the two masks shows bone
 ) -> np.ndarray: # RGB, uint8, `GALLERY_SIZE` or smaller in one direction
-    "The part of the frame around the bone, with the outline of the truth in blue and that of the prediction in orange."
+    """The part of the frame around the bone, with the outline of the truth in blue and that of the prediction in
+    orange. `DataError` if neither mask shows bone, or for any other array."""
+    require_frame(image)
+    require_mask(truth, image.shape, 'truth')
+    require_mask(prediction, image.shape, 'prediction')
     box = around_bone(truth | prediction)
     scale = min(GALLERY_SIZE[0]/image[box].shape[0], GALLERY_SIZE[1]/image[box].shape[1])
     picture = cv2.cvtColor(cv2.resize(image[box], None, fx=scale, fy=scale), cv2.COLOR_GRAY2RGB)
@@ -492,18 +498,25 @@ def evaluate_and_report(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     weights: str | None = None, # weights to score; default: models/unet_best.pth
     masks: str | None = None, # score this folder of masks instead of a model
-    compare: str | None = None, # compare with these weights (.pth), or with this folder of masks, on the same frames
+    compare: str | None = None, # compare with these weights, or with this folder of masks, on the same frames
     part: str = 'test', # list to score: train, val or test; or all: every frame with a mask, without lists
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing
+    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
+    compare_img_size: int | None = None, # the same for the weights to compare with
+    compare_threshold: float | None = None, # the same for the weights to compare with
 ) -> Report:
     "Score a model, or a folder of masks, on one list; write every score and a report into `reports/`."
     paths = Paths(root)
-    segmenters = [choose_segmenter(paths, weights, masks, device, raw)]
+    segmenters = [choose_segmenter(paths, weights, masks, device, raw, img_size, threshold)]
+    if not compare and (compare_img_size is not None or compare_threshold is not None):
+        raise DataError('compare_img_size and compare_threshold need weights to compare with: --compare.')
     if compare:
-        if compare.endswith('.pth'): second = model_segmenter(paths, compare, device, raw)
-        else: second = folder_segmenter(paths, compare)
+        is_weights = compare.endswith('.pth') or find_weights(paths, compare).is_file()
+        both = (compare, None) if is_weights else (None, compare)
+        second = choose_segmenter(paths, *both, device, raw, compare_img_size, compare_threshold)
         if second.name == segmenters[0].name: raise DataError(f'Both are called {second.name}. Rename one of them.')
         segmenters.append(second)
     return write_report([evaluate_segmenter(paths, segmenter, part, pixel_size) for segmenter in segmenters])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REVIEW_COLUMNS', 'DECISIONS', 'TAKEN_BACK', 'LOCK_WAIT', 'OPEN_STATES', 'reviews_path', 'append_reviews',
-           'append_review', 'all_reviews', 'read_reviews', 'review_state', 'ReviewAgreement', 'review_agreement',
-           'merge_reviews']
+           'append_review', 'all_reviews', 'read_reviews', 'review_state', 'describe_review', 'DecidedMeanwhile',
+           'ReviewTable', 'ReviewAgreement', 'review_agreement', 'merge_reviews']
 
 # %% ../nbs/16_reviews.ipynb #432fd278
 import csv
@@ -18,6 +18,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
+from fastcore.basics import patch
 
 from .layout import DataError, Paths, find_source
 from .storage import exclusive, table_to_append
@@ -40,14 +41,18 @@ def reviews_path(
 # %% ../nbs/16_reviews.ipynb #682f8a5c
 LOCK_WAIT = 10        # seconds to wait while somebody else writes a review or a drawing
 
+def _append(path, rows):
+    "Add rows in a single write. The caller holds the lock."
+    values = [[row[column] for column in REVIEW_COLUMNS] for row in rows]
+    with table_to_append(path, REVIEW_COLUMNS) as add: add(values)
+
 def append_reviews(
     path: Path, # the CSV; made with a header if it is missing
     rows: list[dict], # one per decision, with a value for each of `REVIEW_COLUMNS`
 ):
     """Add decisions in a single write. `OSError` if the file cannot be written, for instance while Excel has it open;
     `DataError` if somebody else is writing, or if the file is a link."""
-    values = [[row[column] for column in REVIEW_COLUMNS] for row in rows]
-    with exclusive(path, wait=LOCK_WAIT), table_to_append(path, REVIEW_COLUMNS) as add: add(values)
+    with exclusive(path, wait=LOCK_WAIT): _append(path, rows)
 
 # %% ../nbs/16_reviews.ipynb #09801a4e
 def append_review(
@@ -111,12 +116,17 @@ def all_reviews(
     whole.sort(key=lambda review: _moment(review[0]))
     return pd.DataFrame(whole, columns=REVIEW_COLUMNS)
 
+# %% ../nbs/16_reviews.ipynb #39917f6d
+def _latest_rows(path):
+    "The latest row of each frame, decisions that were taken back included."
+    return all_reviews(path).drop_duplicates('filename', keep='last').set_index('filename')
+
 # %% ../nbs/16_reviews.ipynb #349af053
 def read_reviews(
     path: Path, # reviews_<source>.csv; may be missing
 ) -> pd.DataFrame: # indexed by filename: time, decision, note, reviewer, mask_sha256
     "The latest decision on each frame; frames whose decision was taken back are left out."
-    latest = all_reviews(path).drop_duplicates('filename', keep='last').set_index('filename')
+    latest = _latest_rows(path)
     return latest[latest.decision != TAKEN_BACK]
 
 # %% ../nbs/16_reviews.ipynb #71d32496
@@ -129,6 +139,79 @@ def review_state(
     "Where the review of one frame stands. The mask is read only if there is a review."
     if review is None: return 'not reviewed'
     return DECISIONS[review['decision']] if mask_hash(mask) == review['mask_sha256'] else 'outdated'
+
+# %% ../nbs/16_reviews.ipynb #2c026172
+def describe_review(
+    review: dict, # a row of `read_reviews`
+) -> str: # such as "rejected on 2026-01-31T12:00:00 by AB: too dark"
+    "A decision in words."
+    decision = DECISIONS.get(review['decision'], 'taken back')
+    text = f"{decision} on {review['time']} by {review['reviewer'] or 'someone'}"
+    return f"{text}: {review['note']}" if review['note'] else text
+
+# %% ../nbs/16_reviews.ipynb #173ee416
+class DecidedMeanwhile(DataError):
+    "Somebody else has decided on a frame since it was shown."
+
+def _file_state(path):
+    "Time and size of the file; None if it is missing."
+    if not path.exists(): return None
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+class ReviewTable:
+    "The latest decision on each frame, in a file that others write to as well. `DataError` as in `read_reviews`."
+    def __init__(self,
+        path: Path, # reviews_<source>.csv; may be missing
+    ):
+        self.path = path
+        self.rows = {}        # file name -> the latest row, which may say that a decision was taken back
+        self._state = None    # of the file, when it was read
+        self.refresh()
+
+# %% ../nbs/16_reviews.ipynb #0017e807
+@patch
+def refresh(self: ReviewTable) -> set[str]: # file names of the frames whose latest row is a new one
+    "Read the file again if it has changed."
+    state = _file_state(self.path)
+    if state == self._state: return set()
+    rows = _latest_rows(self.path).to_dict('index')
+    changed = {name for name in rows.keys() | self.rows.keys() if rows.get(name) != self.rows.get(name)}
+    self.rows, self._state = rows, state
+    return changed
+
+@patch
+def get(self: ReviewTable,
+    name: str, # file name of a frame
+) -> dict | None: # time, decision, note, reviewer, mask_sha256
+    "The latest decision on a frame; None if there is none, or if it was taken back."
+    row = self.rows.get(name)
+    return None if row is None or row['decision'] == TAKEN_BACK else row
+
+# %% ../nbs/16_reviews.ipynb #b00afd49
+def _not_earlier(time, before):
+    "`time`, or the time of the row before if that is later."
+    return before['time'] if before and _moment(before['time']) > _moment(time) else time
+
+@patch
+def add(self: ReviewTable,
+    row: dict, # a value for each of `REVIEW_COLUMNS`
+    seen: dict | None, # the row in `rows` that the decision was made on
+):
+    "Add a decision. `DecidedMeanwhile` if the latest row of the frame is not the one that was `seen`."
+    name = row['filename']
+    with exclusive(self.path, wait=LOCK_WAIT):
+        self.refresh()
+        latest = self.rows.get(name)
+        if latest != seen:
+            what = f'was {describe_review(latest)}' if latest else 'is no longer in the table of reviews'
+            raise DecidedMeanwhile(f'{name} {what}, after it was shown to you.')
+        row = row | {'time': _not_earlier(row['time'], latest)}
+        _append(self.path, [row])
+        fields = [row[column].replace('\0', '') for column in REVIEW_COLUMNS]
+        written = dict(zip(REVIEW_COLUMNS, _read_row(fields, self.path)))
+        self.rows[written.pop('filename')] = written
+        self._state = _file_state(self.path)
 
 # %% ../nbs/16_reviews.ipynb #858d3095
 @dataclass

@@ -20,7 +20,7 @@ import pandas as pd
 from .layout import DataError, Paths, image_files, names_on_disk, require_folder, require_frames
 from .layout import unread_lines, unread_stems
 from .storage import atomic_write, exclusive, read_table, write_keeping
-from .images import picture_problem, read_gray
+from .images import picture_problem, read_gray, require_frame
 from .frames import adopt_pattern, folder_masks, frame_files, frame_problems, frame_stem, pair_files
 from .frames import require_own_masks
 from .records import file_hash
@@ -209,8 +209,9 @@ def band_score(
     band: tuple[float, float] = BAND, # upper and lower edge, as fractions of the height
     top_fraction: float = TOP_FRACTION, # share of brightest pixels that is averaged
 ) -> float: # 0 to 255
-    "Mean gray value of the brightest `top_fraction` of pixels in the band. `DataError` if the band holds no row."
-    height = len(image)
+    """Mean gray value of the brightest `top_fraction` of pixels in the band. `DataError` if the band holds no row, or
+    for any other array."""
+    height = len(require_frame(image))
     top, bottom = round(band[0]*height), round(band[1]*height)
     if not 0 <= top < bottom <= height:
         raise DataError(f'The band {band} holds no row of a frame {height} pixels high. Choose a wider one.')

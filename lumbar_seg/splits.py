@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key, unread_in
+from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key
+from .layout import unread_in, unread_lines
 from .storage import atomic_write, exclusive, read_text, set_aside
-from .frames import boneless_frames, frame_groups, group_note, named_groups, pair_files
-from .frames import read_split_settings
+from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
+from .frames import read_split_settings, unreadable_cells
 from .records import teacher_overlap, text_hash
 from .display import as_html, progress
 from .checks import check_pairs, pair_problem
@@ -195,6 +196,8 @@ def independent_groups(
     if none_given: links += sibling_links(names)
     joined = _joined(groups, links)
     for line in _describe_groups(groups, joined): print(line)
+    if not group_pattern:
+        for line in column_hints(paths, 'group'): print(line)
     return groups, joined
 
 # %% ../nbs/14_splits.ipynb #a3d06f18
@@ -261,10 +264,12 @@ def make_splits(
     if not report.usable:
         raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. '
                         'Run `lumbar_seg check`.')
-    if len(report.errors):
-        print(f'Pairs with an error are left out (errors: {len(report.errors)}). Run `lumbar_seg check` to see them.')
+    n_errors = len(report.errors) - len(report.table_errors)
+    if n_errors:
+        print(f'Pairs with an error are left out (errors: {n_errors}). Run `lumbar_seg check` to see them.')
         for line in unread_in(paths.images, paths.masks_manual): print(line)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
+    for line in report.table_warnings: print(line)
     parts, joined = _deal_joined(groups, joined, report.boneless, seed)
     settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity,
                 'joined': joined}
@@ -335,6 +340,7 @@ LEAKS = {           # finding -> what to do
 }
 DOUBTS = {
     'mask that may be wrong': 'Run `lumbar_seg check`, which says what to do.',
+    'has_bone that cannot be read': 'Write 1 or 0 in frames.csv, or nothing. As it is, the cell counts as empty.',
 }
 NOTES = {
     'held-out frame waits to be drawn': 'Remove it from to_label, or make new lists once it is drawn.',
@@ -435,6 +441,12 @@ def _mask_findings(paths, part_of):
         kind, file, details = problem
         yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
 
+def _cell_findings(paths, part_of):
+    "Cells of has_bone that cannot be read."
+    for column, name, cell in unreadable_cells(paths):
+        if column != 'has_bone' or name not in part_of: continue
+        yield _Finding('has_bone that cannot be read', name, repr(cell), part_of[name])
+
 # %% ../nbs/14_splits.ipynb #b9f25e06
 def _pseudo_findings(paths, splits):
     "Pseudo-labels of held-out frames, or made by a model that knows them."
@@ -469,8 +481,9 @@ def audit_splits(
     group_of = frame_groups(paths, list(part_of))
     found = [*_group_findings(part_of, group_of), *_sibling_findings(part_of, group_of),
              *_picture_findings(paths, part_of, min_similarity), *_mask_findings(paths, part_of),
+             *_cell_findings(paths, part_of),
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))
-    unread = unread_in(paths.images, paths.masks_manual)
+    unread = unread_in(paths.images, paths.masks_manual) + unread_lines(paths.to_label)
     return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)

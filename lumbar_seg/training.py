@@ -13,6 +13,7 @@ import math
 import pickle
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,8 @@ from torch import Tensor, nn
 from .layout import DataError, Paths, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, read_json
 from .storage import require_space, set_aside, write_json
-from .records import is_finished, is_record_of, pairs_record, record_path, recorded_history
-from .records import run_differences, run_identity, versions
+from .records import is_finished, is_record_of, mask_extent, pairs_record, record_path, recorded_history
+from .records import run_differences, run_identity, set_extent, versions
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, pick_device, seed_everything
 from .splits import audit_splits, read_splits
@@ -305,7 +306,7 @@ def _go_on(run, earlier):
     state = _read_state(_state_path(run.weights), run.device)
     for part, content in zip(run.stateful(), state['parts'], strict=True): part.load_state_dict(content)
     torch.set_rng_state(state['generator'].cpu())
-    run.record = earlier
+    run.record = run.record | earlier        # early versions recorded less
     run.batch_parts = BatchParts(earlier.get('batch_parts', 1))
     run.best_dice = _best_so_far(run.weights)
 
@@ -366,6 +367,13 @@ def _print_warnings(paths, train, val):
     for line in lines: print(line)
     return lines
 
+# %% ../nbs/24_training.ipynb #b5fa3e57
+def _drawn_extent(paths, data):
+    "The extent of the drawn masks on the train list; None if none shows bone."
+    drawn = [mask for frame, mask in data.files if frame.parent == paths.images]
+    def extent(mask): return mask_extent(mask.read())
+    with ThreadPoolExecutor(cores()) as pool: return set_extent(pool.map(extent, drawn))
+
 # %% ../nbs/24_training.ipynb #24c0d224
 def _new_record(config, paths, loaders, device):
     "The record of a run before its first epoch. Prints the warnings that it holds."
@@ -373,8 +381,12 @@ def _new_record(config, paths, loaders, device):
     data = {'root': str(paths.root.resolve()), 'split': read_splits(paths).fingerprint,
             'warnings': _print_warnings(paths, train_data, val_data),
             'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}
-    return {'settings': asdict(config), 'device': str(device), 'versions': versions(),
-            'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
+    extent = _drawn_extent(paths, train_data)
+    if extent: data['extent'] = extent
+    record = {'settings': asdict(config), 'device': str(device), 'versions': versions(),
+              'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
+    if paths.thresholds.exists(): record['thresholds'] = read_json(paths.thresholds)
+    return record
 
 # %% ../nbs/24_training.ipynb #c2b7522b
 @dataclass

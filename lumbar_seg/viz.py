@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from .layout import DataError, Paths
+from .images import require_frame, require_list, require_mask, require_picture
 from .frames import matched_pairs, read_pair
 
 # %% ../nbs/11_viz.ipynb #9238ee1d
@@ -24,9 +25,9 @@ def overlay(
     color: tuple = RED, # RGB of the mask
     opacity: float = OPACITY, # 0 shows the frame alone, 1 the color alone
 ) -> np.ndarray: # RGB, uint8 [H,W,3]
-    "The frame with the mask blended in. `DataError` if their sizes differ."
-    if image.shape != mask.shape:
-        raise DataError(f'The frame is {image.shape} and the mask {mask.shape}. Use a mask of the same size.')
+    "The frame with the mask blended in. `DataError` if their sizes differ, or for any other array."
+    require_frame(image)
+    require_mask(mask, image.shape)
     blended = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if not width: return blended                               # an empty mask
@@ -42,18 +43,29 @@ def gray_overlay(
     mask: np.ndarray, # bool [H,W]
     opacity: float = OPACITY, # weight of the mask
 ) -> np.ndarray: # uint8 [H,W]
-    "The weighted sum of frame and mask, in gray (`cv2.addWeighted`)."
+    "The weighted sum of frame and mask, in gray (`cv2.addWeighted`). `DataError` as in `overlay`."
+    require_frame(image)
+    require_mask(mask, image.shape)
     white = np.where(mask, 255, 0).astype(np.uint8)
     return cv2.addWeighted(image, 1 - opacity, white, opacity, 0)
 
 # %% ../nbs/11_viz.ipynb #9a8d86f3
+def _require_shown(rows):
+    "`DataError` unless these are lists of pictures and masks."
+    for row in require_list(rows, 'rows'):
+        for picture in require_list(row, 'row'):
+            if isinstance(picture, np.ndarray) and picture.dtype == bool: require_mask(picture)
+            else: require_picture(picture)
+
 def show_grid(
-    rows: list[list[np.ndarray]], # rows of pictures, gray [H,W] or RGB [H,W,3]
+    rows: list[list[np.ndarray]], # rows of pictures: uint8, gray [H,W] or RGB [H,W,3], or masks, bool [H,W]
     titles: list[list[str]] | None = None, # a title for each picture
     width: float = 3.2, # width of one picture in inches
 ): # a matplotlib figure
-    "Pictures in rows and columns, without axes. Gray values are shown as they are: 0 is black, 255 or `True` is white."
+    """Pictures in rows and columns, without axes. Gray values are shown as they are: 0 is black, 255 or `True` is
+    white. `DataError` for any other array."""
     import matplotlib.pyplot as plt
+    _require_shown(rows)
     pixel_rows, pixel_columns = rows[0][0].shape[:2]
     height = width*pixel_rows/pixel_columns + .25              # with room for a title
     n_columns = max(len(row) for row in rows)
@@ -108,11 +120,13 @@ def show_pairs(
 
 # %% ../nbs/11_viz.ipynb #3d5de467
 def contact_sheet(
-    pictures: list[np.ndarray], # gray [H,W] or RGB [H,W,3], uint8, of any size
+    pictures: list[np.ndarray], # uint8, gray [H,W] or RGB [H,W,3], of any size
     columns: int = 6, # pictures per row
     width: int = 240, # width of each picture in pixels
 ) -> np.ndarray: # RGB, uint8
-    "Many pictures in one, in reading order. Each is as wide as the others and padded with black at the bottom."
+    """Many pictures in one, in reading order. Each is as wide as the others and padded with black at the bottom.
+    `DataError` for any other array, or none."""
+    for k, picture in enumerate(require_list(pictures, 'pictures')): require_picture(picture, f'pictures[{k}]')
     def height_of(picture): return max(1, round(picture.shape[0]/picture.shape[1]*width))
     height = max(height_of(picture) for picture in pictures)
     n_rows = -(-len(pictures)//columns)                        # rounded up

@@ -31,6 +31,7 @@ COMMANDS = {
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
+    'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
     'move': Command('selection.move_annotated', 'Move frames without a mask to raw_unlabelled/, or back'),
     'select': Command('selection.select_frames', 'Choose the raw frames to draw next'),
     'split': Command('splits.make_splits', 'Make the train, val and test lists'),

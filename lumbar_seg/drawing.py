@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_UNDO', 'DRAFTS', 'KEPT', 'stroke_mask', 'smooth_mask', 'Drawing', 'manual_mask', 'DrawnOn', 'mask_state',
            'draft_path', 'Draft', 'find_drafts', 'adopt_old_draft', 'drop_saved_draft', 'ChangedMeanwhile',
-           'what_changed', 'save_drawing']
+           'what_changed', 'save_drawing', 'FillReport', 'fill_outlines']
 
 # %% ../nbs/50_drawing.ipynb #05aa2a79
 import contextlib
@@ -23,12 +23,14 @@ from fastcore.basics import patch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .layout import DataError, Paths, image_files, same_file_key
+from .layout import DataError, Paths, image_files, require_folder, same_file_key
 from .storage import atomic_write, exclusive, remove_temporaries
-from .images import read_gray, read_mask, require_mask
+from .images import read_gray, read_mask, require_frame, require_mask, write_mask
 from .frames import FolderNames, FrameNames, MaskFiles, frame_mask, frame_stem, mask_name, mask_settings
 from .frames import name_problem, same_picture
 from .records import file_hash, mask_hash, picture_hash, pixel_hash
+from .display import progress
+from .checks import GAP, filled_outlines, find_outlines
 from .reviews import LOCK_WAIT
 
 # %% ../nbs/50_drawing.ipynb #88817506
@@ -222,7 +224,8 @@ class Draft:
     def write(self,
         mask: np.ndarray, # bool [H,W]
     ) -> bool: # False if somebody else's drawing was in this file, so that the draft has moved to another
-        "Write the drawing. `OSError` or `DataError` if that fails."
+        "Write the drawing. `OSError` or `DataError` if that fails; `DataError` for any other array."
+        require_mask(mask)
         with exclusive(self.file.parent, wait=LOCK_WAIT):
             is_ours = not self.file.exists() or file_hash(self.file) == self.state
             if not is_ours: self.file = _unused(self.file)
@@ -245,7 +248,8 @@ def _kept_path(file):
 def keep_aside(self: Draft,
     mask: np.ndarray, # bool [H,W], the drawing
 ) -> Path: # where it is kept
-    "Put the drawing into `drafts/.kept/`: it is out of the way, but not lost."
+    "Put the drawing into `drafts/.kept/`: it is out of the way, but not lost. `DataError` for any other array."
+    require_mask(mask)
     kept = _kept_path(self.file)
     _write_png(kept, mask, {'reviewer': self.reviewer, **asdict(self.begun_on)})
     self.remove()
@@ -290,10 +294,12 @@ def _why_not_of(old, frame, image, others):
 def adopt_old_draft(
     paths: Paths, # data layout
     frame: Path, # an image file
-    image: np.ndarray, # its gray values
+    image: np.ndarray, # its gray values, uint8 [H,W]
     names: FrameNames | None = None, # the frames of the data folder, if you have listed them
 ) -> str: # why it was left alone; empty if there is none, or if it was adopted
-    "Give a draft that is named by the frame alone a name with the hash of the picture, if it is certainly of this one."
+    """Give a draft that is named by the frame alone a name with the hash of the picture, if it is certainly of this
+    one. `DataError` for any other array."""
+    require_frame(image)
     old = paths.root/DRAFTS/f'{frame.stem}.png'
     if not old.exists() or _read_facts(old): return ''
     home = draft_path(paths, frame, pixel_hash(image))
@@ -414,3 +420,68 @@ def save_drawing(
         drop_saved_draft(paths, frame, now.picture)
         remove_temporaries(paths.images/frame.name, paths.masks_manual/KEPT)
     return target
+
+# %% ../nbs/50_drawing.ipynb #5e1f0a32
+@dataclass
+class FillReport:
+    "What `fill_outlines` did, or would do."
+    folder: Path
+    n_masks: int # pictures in it
+    filled: list[str] # names of masks whose outlines were filled
+    left: dict[str, str] # name -> why a mask was left as it is, although something is wrong with it
+    dry_run: bool
+
+    @property
+    def ok(self) -> bool:
+        "Nothing is left to do by hand."
+        return not self.left
+
+    def __str__(self):
+        what = 'would be filled' if self.dry_run else 'are filled'
+        lines = [f'{self.n_masks} masks in {self.folder}; outlines in {len(self.filled)} of them {what}.']
+        lines += [f'  {name}' for name in self.filled]
+        if self.filled and not self.dry_run:
+            lines.append(f'The earlier masks are in {self.folder/KEPT}, with a time in their name. To undo, copy them '
+                         'back under their old name.')
+        return '\n'.join(lines + [f'LEFT: {name}: {reason}' for name, reason in self.left.items()])
+
+# %% ../nbs/50_drawing.ipynb #5e1f0a34
+def _fill_file(file, mask, bone_value, dry_run):
+    "Write a mask with its outlines filled and keep a copy. Returns it. `DataError` if it must be left as it is."
+    filled = filled_outlines(mask)
+    png = file if file.suffix.lower() == '.png' else file.with_suffix('.png')
+    if bone_value is not None: raise DataError('masks in this folder are numbered (bone_value). Fill it by hand.')
+    if find_outlines(filled): raise DataError('filled, it looks like an outline again. Fill it by hand.')
+    if png != file and png.exists(): raise DataError(f'{png.name} is there as well. Remove one of them.')
+    if dry_run: return filled
+    with atomic_write(_kept_path(file)) as kept: shutil.copy2(file, kept)
+    write_mask(png, filled, overwrite=png == file)
+    if png != file: file.unlink()
+    return filled
+
+def _fill_or_report(file, bone_value, report):
+    "Fill one mask if it has outlines, and note in the report what was done and what is left."
+    try:
+        mask = read_mask(file, bone_value)
+        if find_outlines(mask):
+            mask = _fill_file(file, mask, bone_value, report.dry_run)
+            report.filled.append(file.name)
+        if find_outlines(mask, GAP): report.left[file.name] = 'an outline has a gap. Close it, or fill it by hand.'
+    except (DataError, OSError) as e: report.left[file.name] = str(e)
+
+# %% ../nbs/50_drawing.ipynb #5e1f0a35
+def fill_outlines(
+    root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
+    dry_run: bool = False, # only say what would be filled
+) -> FillReport:
+    """Fill the masks in masks_manual that are closed outlines, and keep a copy of each in masks_manual/.kept. Masks
+    that cannot be read, and lines with a gap, are reported and left. `DataError` if there are no masks."""
+    paths = Paths(root)
+    files = image_files(require_folder(paths.masks_manual))
+    if not files: raise DataError(f'There are no masks in {paths.masks_manual}.')
+    bone_value = mask_settings(paths.masks_manual).get('bone_value')
+    report = FillReport(paths.masks_manual, len(files), [], {}, dry_run)
+    with contextlib.nullcontext() if dry_run else exclusive(paths.masks_manual, wait=LOCK_WAIT):
+        for file in progress(files, 'fill outlines'): _fill_or_report(file, bone_value, report)
+        if not dry_run: remove_temporaries(paths.masks_manual/KEPT)
+    return report

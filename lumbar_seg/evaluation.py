@@ -196,19 +196,18 @@ def model_segmenter(
 def fitting_masks(
     paths: Paths, # data layout
     folder: Path, # of masks
-) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; notes on masks left out
+) -> tuple[dict[str, MaskFiles | NameProblem], list[str]]: # see `folder_masks`; a note on masks that fit no frame
     "The masks in a folder. `DataError` if there are none, or if most of them fit no frame of the data folder."
     masks = folder_masks(folder, mask_settings(folder, paths))
-    notes = unread_lines(folder, masks=True)
-    if not masks: raise DataError(' '.join([f'There are no masks in {folder}.', *notes]))
+    if not masks: raise DataError(' '.join([f'There are no masks in {folder}.', *unread_lines(folder, masks=True)]))
     known = {frame_stem(frame) for frame in frame_files(paths)}
     strays = [stem for stem in masks if stem not in known]
-    if not strays: return masks, notes
+    if not strays: return masks, []
     text = f"{len(strays)} of {len(masks)} masks in {folder} fit no frame, such as that of '{strays[0]}'"
     if 2*len(strays) > len(masks):
         raise DataError(f'{text}. Rename the masks after their frames, or say how all masks are named: '
                         '`lumbar_seg check --pattern`.')
-    return masks, [f'{text}. They were not scored.', *notes]
+    return masks, [f'{text}. They were not scored.']
 
 def _pictures_behind(folder):
     "file name -> hash of the picture that a mask of ours was made from; empty for other masks."
@@ -238,6 +237,7 @@ def folder_segmenter(
     parts = place.relative_to(root).parts if place.is_relative_to(root) else place.parts[-2:]
     all_masks = [file for mask in found.values() if isinstance(mask, MaskFiles) for file in mask.files]
     facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made_by(folder)}
+    notes += unread_lines(folder, masks=True)
     return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder), notes)
 
 # %% ../nbs/40_evaluation.ipynb #b22b8514
@@ -657,17 +657,19 @@ def agreement(
     "Score the second annotator's masks against the first one's, on all frames that both have drawn."
     paths = Paths(root)
     person = folder_segmenter(paths, second)
-    drawn, _ = fitting_masks(paths, require_folder(paths.root/second))
+    drawn, second_notes = fitting_masks(paths, require_folder(paths.root/second))
     _, first_notes = fitting_masks(paths, require_folder(paths.root/first))
     pairing = pair_files(paths.images, paths.root/first)
     pairing.require()
     pairs = [(frame, mask) for frame, mask in pairing.pairs.values() if frame_stem(frame) in drawn]
-    notes = unread_lines(paths.images) + first_notes
+    unread = [line for folder in (first, second) for line in unread_lines(paths.root/folder, masks=True)]
     if not pairs:
         both = f'{paths.root/first} and {paths.root/second}'
-        raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *notes, *person.notes]))
+        raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *unread]))
     frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size)
-    frames.notes += notes
+    frames.failed += unread                                # frames that were drawn, and are missing here
+    frames.notes += unread_lines(paths.images) + first_notes
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)
-    return evaluate_frames(paths, replace(person, name=f'{Path(second).name}_against_{Path(first).name}'), frames)
+    name = f'{Path(second).name}_against_{Path(first).name}'
+    return evaluate_frames(paths, replace(person, name=name, notes=second_notes), frames)

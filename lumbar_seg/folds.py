@@ -23,7 +23,7 @@ from .records import recorded_dice, versions
 from .splits import PARTS, Splits, read_split, read_splits
 from .models import Ensemble, load_checkpoint, save_checkpoint
 from .training import TrainConfig, best_threshold, train
-from .postprocess import Thresholds, load_thresholds, thresholds_for, thresholds_from
+from .postprocess import Thresholds, thresholds_for, thresholds_from
 from .analysis import analyze_masks
 from .evaluation import Evaluation, evaluate_segmenter, model_segmenter, pool_evaluations, show_scores
 from .report import Report, write_report

@@ -197,7 +197,7 @@ class MaskFiles:
 
     def read(self) -> np.ndarray: # bool [H,W]
         "What any of the files marks as bone. `DataError` if one cannot be read, or if their sizes differ."
-        masks = [read_mask(file) for file in self.files]
+        masks = [read_mask(file, self.bone_value) for file in self.files]
         for file, mask in zip(self.files, masks, strict=True):
             if mask.shape == masks[0].shape: continue
             raise DataError(f'{self.files[0]} and {file.name} are parts of one mask, but their sizes differ: '

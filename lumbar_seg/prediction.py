@@ -36,7 +36,7 @@ from .losses import PROBABILITY_THRESHOLD
 from .models import input_channels, input_multiple, load_checkpoint
 from .training import RECIPES
 from .metrics import dice
-from .postprocess import Thresholds, postprocess_mask, recorded_thresholds, thresholds_for
+from .postprocess import Thresholds, postprocess_mask, thresholds_for
 from .engines import INT8, make_engine
 
 # %% ../nbs/34_prediction.ipynb #d7368d6e

@@ -29,7 +29,7 @@ from typing_extensions import TypedDict
 
 from .layout import RUN_FILE, DataError, Paths, require_folder
 from .storage import read_checked, read_json, read_text
-from .images import read_gray, require_mask
+from .images import read_gray, require_frame, require_mask
 from .frames import MaskFiles, frame_groups
 
 # %% ../nbs/04_records.ipynb #a865b20e
@@ -43,7 +43,8 @@ def file_hash(
 def pixel_hash(
     image: np.ndarray, # a frame as `read_gray` gives it, uint8 [H,W]
 ) -> str: # 64 hex digits
-    "SHA-256 of the size and the gray values of a picture in memory."
+    "SHA-256 of the size and the gray values of a picture in memory. `DataError` for any other array."
+    require_frame(image)
     return hashlib.sha256(f'{image.shape}'.encode() + image.tobytes()).hexdigest()
 
 # %% ../nbs/04_records.ipynb #5b801850
@@ -244,9 +245,10 @@ def _uses(record):
             data.get('extent'), frames)
 
 def _record_in(file, sha256):
-    "The record in this file, or None if it is not there or does not describe the weights with this hash."
+    """The record in a file that has the name for it; None if it is not there, or describes other weights. `DataError`
+    if it is no record at all: who knows what it said?"""
     if not file.is_file() or _too_large(file): return None
-    return read_record(file) if _describes(_json_content(file), sha256) else None
+    return read_record(file) if _describes(read_json(file), sha256) else None
 
 # %% ../nbs/04_records.ipynb #f8e028b2
 def weights_record(

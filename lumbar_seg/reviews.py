@@ -41,18 +41,14 @@ def reviews_path(
 # %% ../nbs/16_reviews.ipynb #682f8a5c
 LOCK_WAIT = 10        # seconds to wait while somebody else writes a review or a drawing
 
-def _append(path, rows):
-    "Add rows in a single write. The caller holds the lock."
-    values = [[row[column] for column in REVIEW_COLUMNS] for row in rows]
-    with table_to_append(path, REVIEW_COLUMNS) as add: add(values)
-
 def append_reviews(
     path: Path, # the CSV; made with a header if it is missing
     rows: list[dict], # one per decision, with a value for each of `REVIEW_COLUMNS`
 ):
     """Add decisions in a single write. `OSError` if the file cannot be written, for instance while Excel has it open;
     `DataError` if somebody else is writing, or if the file is a link."""
-    with exclusive(path, wait=LOCK_WAIT): _append(path, rows)
+    values = [[row[column] for column in REVIEW_COLUMNS] for row in rows]
+    with exclusive(path, wait=LOCK_WAIT), table_to_append(path, REVIEW_COLUMNS) as add: add(values)
 
 # %% ../nbs/16_reviews.ipynb #09801a4e
 def append_review(
@@ -200,14 +196,14 @@ def add(self: ReviewTable,
 ):
     "Add a decision. `DecidedMeanwhile` if the latest row of the frame is not the one that was `seen`."
     name = row['filename']
-    with exclusive(self.path, wait=LOCK_WAIT):
+    with exclusive(self.path, wait=LOCK_WAIT), table_to_append(self.path, REVIEW_COLUMNS) as write:
         self.refresh()
         latest = self.rows.get(name)
         if latest != seen:
             what = f'was {describe_review(latest)}' if latest else 'is no longer in the table of reviews'
             raise DecidedMeanwhile(f'{name} {what}, after it was shown to you.')
         row = row | {'time': _not_earlier(row['time'], latest)}
-        _append(self.path, [row])
+        write([[row[column] for column in REVIEW_COLUMNS]])
         fields = [row[column].replace('\0', '') for column in REVIEW_COLUMNS]
         written = dict(zip(REVIEW_COLUMNS, _read_row(fields, self.path)))
         self.rows[written.pop('filename')] = written

@@ -104,7 +104,7 @@ def read_json(
     "The names and values in a JSON file. `DataError` if it is damaged."
     remedy = 'Restore an earlier copy, or remove it.'
     try: content = json.loads(read_text(path))
-    except json.JSONDecodeError as e: raise DataError(f'{path} is damaged ({e}). {remedy}') from e
+    except (json.JSONDecodeError, RecursionError) as e: raise DataError(f'{path} is damaged ({e}). {remedy}') from e
     if not isinstance(content, dict):
         raise DataError(f'{path} is damaged: it must hold names and values, in curly braces. {remedy}')
     return content

@@ -129,7 +129,7 @@ def find_outlines(
     mask: np.ndarray, # bool [H,W]
     gap: int = 0, # find lines with gaps of up to this many pixels as well; even
 ) -> list[Outline]:
-    "The closed lines in a mask that are outlines of something, not bone themselves."
+    "The closed lines in a mask that are outlines of something, not bone themselves. `DataError` for any other array."
     require_mask(mask)
     picture = np.pad(mask.astype(np.uint8), gap + 1)
     if gap: picture = cv2.dilate(picture, np.ones((gap + 1, gap + 1), np.uint8))
@@ -145,8 +145,8 @@ def find_outlines(
 def filled_outlines(
     mask: np.ndarray, # bool [H,W]
 ) -> np.ndarray: # bool [H,W]
-    "The mask with its outlines filled; inside an outline within an outline it stays empty."
-    inside = np.zeros(mask.shape, np.uint8)
+    "The mask with its outlines filled; inside an outline within an outline it stays empty. `DataError` as above."
+    inside = np.zeros(require_mask(mask).shape, np.uint8)
     for line in find_outlines(mask):
         for hole in line.holes: inside ^= cv2.drawContours(np.zeros_like(inside), [hole], -1, 1, cv2.FILLED)
     return mask | (inside > 0)
@@ -163,11 +163,11 @@ def _outline_problem(mask):
     return None
 
 def file_problem(
-    values: np.ndarray, # raw values of a mask file, [H,W]
+    values: np.ndarray, # raw values of a mask file, uint8 or uint16 [H,W]
     shape: tuple[int, int], # height and width of its frame
     bone_value: int | None = None, # the number that means bone, if the settings say so
 ) -> tuple[str, str] | None: # (key of `REMEDIES`, details), or None if the file is fine
-    "The first thing that is wrong with a mask file, if anything is."
+    "The first thing that is wrong with a mask file, if anything is. `DataError` for any other array."
     require_mask_values(values)
     (height, width), (frame_height, frame_width) = values.shape, shape
     if (height, width) != (frame_height, frame_width):
@@ -390,10 +390,11 @@ def _agreement(first, second):
 
 def mask_agreement(
     first: np.ndarray, # mask of a picture, bool [H,W]
-    second: np.ndarray, # another mask of the same picture, perhaps at another size
+    second: np.ndarray, # another mask of the same picture, bool [H,W], perhaps at another size
 ) -> float: # 0 to 1; 1 if both are empty, 0 if only one of them is
-    "The part of the bone in two masks that is within one of 64 x 64 places of bone in the other."
-    return _agreement(_coarse(first), _coarse(second))
+    """The part of the bone in two masks that is within one of 64 x 64 places of bone in the other. `DataError` for any
+    other array."""
+    return _agreement(_coarse(require_mask(first, name='first')), _coarse(require_mask(second, name='second')))
 
 # %% ../nbs/12_checks.ipynb #0ace5e57
 def _coarse_mask(mask):

@@ -78,8 +78,8 @@ _SAMPLE = 40             # frames that are enough to see what changes
 def small_copy(
     image: np.ndarray, # frame, uint8 [H,W]
 ) -> np.ndarray: # uint8 [SIDE,SIDE]
-    "The frame averaged down, but not as far as to a thumbnail."
-    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    "The frame averaged down, but not as far as to a thumbnail. `DataError` for any other array."
+    return cv2.resize(require_frame(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 def _spread(copies, n_ignored):
     "Range of the gray values at each place, without the `n_ignored` highest and lowest. uint8 [SIDE,SIDE]"
@@ -208,7 +208,9 @@ def similar_copies(
     copies: np.ndarray, # uint8 [n,SIDE,SIDE], from `small_copy`
     min_similarity: float = MIN_SIMILARITY, # correlation of the thumbnails, above 0 and at most 1
 ) -> pd.DataFrame: # columns first, second (positions in `copies`, first < second), similarity; most similar first
-    "All pairs that show the same or nearly the same picture. `DataError` for an invalid `min_similarity`."
+    "All pairs that show the same or nearly the same picture. `DataError` for an invalid argument."
+    if not isinstance(copies, np.ndarray) or copies.dtype != np.uint8 or copies.shape[1:] != (SIDE, SIDE):
+        raise DataError('copies must be an array of uint8 [n,SIDE,SIDE]; `small_copy` makes them of frames.')
     require_similarity(min_similarity)
     found = list(_similar_in_parts(copies, min_similarity - 1e-5))                  # rounding: a copy has 0.999999
     table = pd.DataFrame(np.concatenate([np.zeros((0, 3)), *found]), columns=['first', 'second', 'similarity'])

@@ -33,7 +33,7 @@ from typing_extensions import TypedDict
 
 from .layout import IMAGE_SUFFIXES, RUN_FILE, SETTINGS_FILE, DataError, Paths, image_files
 from .layout import known_ending, natural_key, same_file_key
-from .storage import CSV_ADVICE, read_checked, read_table, write_keeping
+from .storage import CSV_ADVICE, is_there, read_checked, read_table, write_keeping
 from .images import read_gray, read_mask, read_shape
 
 # %% ../nbs/03_frames.ipynb #488486b6
@@ -129,7 +129,7 @@ def read_settings(
 ) -> RootSettings: # empty if there is no settings.json
     "The settings of a data folder. `DataError` for an unknown name or an invalid value."
     path = Path(root)/SETTINGS_FILE
-    if not path.exists(): return {}
+    if not is_there(path): return {}
     remedy = f"Write it like {{\"mask_pattern\": \"{_PATTERN_EXAMPLE}\", \"bone_value\": 1}}, or remove it."
     settings = read_checked(path, RootSettings, remedy)
     for name in settings:
@@ -198,7 +198,7 @@ class MaskFiles:
         return all(file.exists() for file in self.files)
 
     def read(self) -> np.ndarray: # bool [H,W]
-        """What any of the files marks as bone. `DataError` if one cannot be read, or if two cannot be parts of one mask:
+        """What any of the files marks as bone. `DataError` if one cannot be read, or if two cannot be parts of a mask:
         their sizes differ, or they mark much the same."""
         whole = read_mask(self.files[0], self.bone_value)
         for file in self.files[1:]:
@@ -512,7 +512,7 @@ def _cells(row):
 def _text_table(paths):
     "frames.csv as text, indexed by filename. `DataError` if it has no column `filename`, or not one name for each row."
     path = paths.frames_csv
-    if not path.exists(): return pd.DataFrame(index=pd.Index([], name='filename'))
+    if not is_there(path): return pd.DataFrame(index=pd.Index([], name='filename'))
     table = read_table(path, (), dtype=str, keep_default_na=False, na_values=[''], skipinitialspace=True)
     table = _tidy_columns(table, path)
     if 'filename' not in table:

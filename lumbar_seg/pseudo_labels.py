@@ -198,7 +198,7 @@ def _require_files(paths, names):
             raise DataError(f'{paths.pseudo_stats} names {name}, but {file} is missing. Put it back, or run '
                             '`lumbar_seg pseudo` again.')
 
-# %% ../nbs/36_pseudo_labels.ipynb #bf8d5751
+# %% ../nbs/36_pseudo_labels.ipynb #40fb8e06
 def _require_same_pictures(paths, names):
     "`DataError` if a raw frame is no longer the picture that was labeled under its name."
     labeled = done_frames(paths.masks_pseudo/DONE_FILE)
@@ -249,13 +249,14 @@ def pseudo_training_list(
     paths = Paths(root)
     stats, splits = read_stats(paths), read_splits(paths)
     drawn = folder_masks(paths.masks_manual)                 # drawn in the meantime: no longer a pseudo-label
+    listed = [paths.raw_unlabelled/name for name in stats.filename]
+    for problem in frame_problems(paths, [frame for frame in listed if frame.is_file()]).values():
+        raise DataError(problem)
     flags = zip(stats.filename, stats.plausible)
     plausible = {name: flag == 1 for name, flag in flags if frame_stem(name) not in drawn}
     _require_blind_teacher(paths, splits)
     _require_files(paths, plausible)
     _require_same_pictures(paths, plausible)
-    for problem in frame_problems(paths, [paths.raw_unlabelled/name for name in plausible]).values():
-        raise DataError(problem)
     held_out = held_out_twins(paths, splits, [paths.raw_unlabelled/name for name in plausible])
     names, kept, left_out = _choose(paths, plausible, held_out, kept_only)
     if not names:

@@ -89,7 +89,7 @@ MAX_PEN = 6.5            # a line is at most this thick, in pixels
 MIN_HOLE = 12            # pixels; smaller holes are slips of the brush
 MIN_HOLE_TO_LINE = .1    # area of the hole; what a pen of 5 px leaves of a thin bone
 MAX_RING = 12            # the same for a round ring of bone: 4 to 10 on 160 skulls, at any resolution
-ROUND = .6               # 1 for a circle; 0.85 and more on skulls, up to 0.6 for bands
+ROUND = .75              # 1 for a circle; 0.85 and more on skulls, up to 0.7 for bands
 SMALL = .02              # share of the frame; a ring of bone closes off more: 3% and more on skulls
 MIN_INNER = .75          # length of the inner contour, as a share of what a line without loose ends would have
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'FIGURES', 'DISK_ADVICE', 'Command', 'overview', 'command_function', 'command_parser', 'train_command',
-           'show', 'disk_message', 'main']
+           'Shown', 'show', 'disk_message', 'main']
 
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
@@ -162,12 +162,30 @@ def _figure_file(out, paths):
 FIGURES = ('samples', 'pairs', 'predictions', 'masks')
 
 def _draw(kind, root, weights, seed, device, count, size):
-    "The figure of a kind. `count` is empty or holds the number of frames; `size` holds img_size and threshold."
+    """The figure of a kind, and what could not be shown. `count` is empty or holds the number of frames; `size` holds
+    img_size and threshold."""
     from lumbar_seg import analysis, prediction, viz
-    if kind == 'samples': return viz.show_samples(root, seed=seed, **count)
-    if kind == 'pairs': return viz.show_pairs(root, seed=seed, **count)
-    if kind == 'predictions': return prediction.show_predictions(root, weights, device=device, **count, **size)
-    return analysis.analyze_masks(root).show()
+    if kind == 'samples': return viz.show_samples(root, seed=seed, **count), []
+    if kind == 'pairs': return viz.show_pairs(root, seed=seed, **count), []
+    if kind == 'predictions': return prediction.show_predictions(root, weights, device=device, **count, **size), []
+    measured = analysis.analyze_masks(root)
+    return measured.show(), measured.failed
+
+@dataclasses.dataclass
+class Shown:
+    "What `show` wrote."
+    path: Path # of the figure
+    failed: list[str] # what could not be shown, and why
+    notes: list[str] # what else a reader must know
+
+    @property
+    def ok(self) -> bool:
+        "Everything was shown."
+        return not self.failed
+
+    def __str__(self):
+        lines = [f'ERROR: not shown. {line}' for line in self.failed] + [f'note: {line}' for line in self.notes]
+        return '\n'.join([f'Figure written to {self.path}', *lines])
 
 # %% ../nbs/61_cli.ipynb #0de6bfc8
 def show(
@@ -180,7 +198,7 @@ def show(
     out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder
     img_size: int | None = None, # for predictions: side of the network's input in pixels; default: as recorded
     threshold: float | None = None, # for predictions: probability above which a pixel is bone; default: as recorded
-) -> str:
+) -> Shown:
     "Write a figure: random samples, random pairs, predictions beside the truth, or histograms of the masks."
     from lumbar_seg.storage import atomic_write, set_aside
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
@@ -190,12 +208,11 @@ def show(
     paths = Paths(root)
     path = _figure_file(out, paths) if out else paths.root/'figures'/f'{kind}.png'
     count, size = {} if n is None else {'n': n}, {'img_size': img_size, 'threshold': threshold}
-    figure = _draw(kind, root, weights, seed, device, count, size)
+    figure, failed = _draw(kind, root, weights, seed, device, count, size)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches='tight')
         if out: set_aside(path)                    # it may be the user's; figures/ is ours
-    notes = [f'note: {line}' for line in unread_in(paths.images, paths.masks_manual)]
-    return '\n'.join([f'Figure written to {path}', *notes])
+    return Shown(path, failed, unread_in(paths.images, paths.masks_manual))
 
 # %% ../nbs/61_cli.ipynb #e944d57a
 DISK_ADVICE = {

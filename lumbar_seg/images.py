@@ -254,15 +254,16 @@ def require_mask_values(
     values: np.ndarray, # to be checked: uint8 or uint16 [H,W]
 ):
     "`DataError` if these cannot be the raw values of a mask."
-    is_array = isinstance(values, np.ndarray) and values.ndim == 2 and values.size > 0
-    if is_array and values.dtype in (np.uint8, np.uint16): return
+    is_array = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray | np.matrix)
+    if is_array and values.ndim == 2 and values.size > 0 and values.dtype in (np.uint8, np.uint16): return
     raise DataError('These are not the raw values of a mask, uint8 or uint16 [H,W]. Read its file with '
                     '`read_mask_values(path)`.')
 
 def has_soft_edges(
     values: np.ndarray, # raw values of a mask, uint8 or uint16 [H,W]
 ) -> bool:
-    "Are there more values than 0 and one other?"
+    "Are there more values than 0 and one other? `DataError` for any other array."
+    require_mask_values(values)
     highest = int(values.max())
     return highest > 0 and cv2.countNonZero(values) != np.count_nonzero(values == highest)
 
@@ -277,7 +278,7 @@ def values_problem(
     values: np.ndarray, # raw values of a mask, uint8 or uint16 [H,W]
     bone_value: int | None = None, # the number that means bone, if the settings say so
 ) -> str: # empty if there is none
-    "Why these values do not say which pixels are bone, with the values that were found."
+    "Why these values do not say which pixels are bone, with the values found. `DataError` for any other array."
     require_mask_values(values)
     if bone_value is not None: return _number_problem(values, bone_value)
     if not has_soft_edges(values): problem = _two_value_problem(values)
@@ -305,10 +306,12 @@ def _number_problem(values, bone_value):
 
 # %% ../nbs/02_images.ipynb #b623a83a
 def bone_pixels(
-    values: np.ndarray, # raw values of a mask without a `values_problem`
+    values: np.ndarray, # raw values of a mask without a `values_problem`, uint8 or uint16 [H,W]
     bone_value: int | None = None, # the number that means bone, if the settings say so
 ) -> np.ndarray: # bool [H,W]
-    "The pixels that are bone: those of `bone_value`, else those above half of the brightest, at most 127."
+    """The pixels that are bone: those of `bone_value`, else those above half of the brightest, at most 127. `DataError`
+    for any other array."""
+    require_mask_values(values)
     if bone_value is not None: return values == bone_value
     return values > min(127, int(values.max())//2)
 

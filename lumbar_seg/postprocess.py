@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from .layout import DataError, Paths
-from .storage import checked_settings, read_json
+from .storage import checked_settings, is_there, read_json
 from .images import require_mask
 from .records import WeightsRecord
 
@@ -91,7 +91,7 @@ def load_thresholds(
     paths: Paths, # data layout
 ) -> Thresholds:
     "The settings in `thresholds.json`, else the defaults. `DataError` if the file has unknown names or invalid values."
-    if not paths.thresholds.exists(): return Thresholds()
+    if not is_there(paths.thresholds): return Thresholds()
     settings = read_json(paths.thresholds)
     try: return Thresholds(**settings)
     except DataError as e:
@@ -146,7 +146,7 @@ def thresholds_for(
     record: WeightsRecord, # of the weights that predict; may be empty
 ) -> tuple[Thresholds, str]: # and where they come from, for the result
     "The thresholds for the masks of these weights in this data folder. `DataError` if they are invalid."
-    if paths and paths.thresholds.exists(): thresholds, source = load_thresholds(paths), FROM_FILE
+    if paths and is_there(paths.thresholds): thresholds, source = load_thresholds(paths), FROM_FILE
     else: thresholds, source = recorded_thresholds(record), FROM_RECORD
     return (Thresholds(), FROM_DEFAULTS) if thresholds is None else (thresholds, source)
 

@@ -24,7 +24,8 @@ from .display import as_html, progress
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
 from .postprocess import Thresholds
-from .prediction import BulkReport, Predictor, find_weights, predict_files, predictable_frames
+from .prediction import DONE_FILE, BulkReport, Predictor, done_frames, find_weights, predict_files
+from .prediction import predictable_frames
 
 # %% ../nbs/36_pseudo_labels.ipynb #74f7fc6d
 def mask_stats(
@@ -93,6 +94,8 @@ def read_stats(
     for name in table.filename:
         if Path(str(name)).name == name: continue
         raise DataError(f'{path} names {name}. Write the file name alone, such as 1.jpg.')
+    twice = table.filename[table.filename.duplicated()]
+    if len(twice): raise DataError(f'{path} lists {twice.iloc[0]} more than once. Keep one row for each file.')
     for column in STATS_COLUMNS[1:]: table[column] = _numbers(table, column, path)
     return table.astype({'plausible': int})
 
@@ -100,7 +103,7 @@ def read_stats(
 def _with_edited_flags(stats, paths):
     "`stats` with the flags of the earlier table, where the mask has not changed."
     if not paths.pseudo_stats.exists(): return stats
-    earlier = read_stats(paths).drop_duplicates('filename').set_index('filename').reindex(stats.filename)
+    earlier = read_stats(paths).set_index('filename').reindex(stats.filename)
     same_area = earlier.area_frac.to_numpy().round(6) == stats.area_frac.to_numpy().round(6)
     flags = np.where(same_area, earlier.plausible, stats.plausible)
     return stats.assign(plausible=flags.astype(int))
@@ -195,6 +198,15 @@ def _require_files(paths, names):
             raise DataError(f'{paths.pseudo_stats} names {name}, but {file} is missing. Put it back, or run '
                             '`lumbar_seg pseudo` again.')
 
+# %% ../nbs/36_pseudo_labels.ipynb #40fb8e06
+def _require_same_pictures(paths, names):
+    "`DataError` if a raw frame is no longer the picture that was labeled under its name."
+    labeled = done_frames(paths.masks_pseudo/DONE_FILE)
+    for name in names:
+        if name not in labeled or file_hash(paths.raw_unlabelled/name) == labeled[name]: continue
+        raise DataError(f'{paths.raw_unlabelled/name} is not the picture that was labeled under this name. '
+                        'Label it again: `lumbar_seg pseudo --replace`.')
+
 # %% ../nbs/36_pseudo_labels.ipynb #86f2b4c7
 PROVENANCE = f'{Path(PSEUDO_LIST).stem}.csv'        # next to the list
 
@@ -237,12 +249,14 @@ def pseudo_training_list(
     paths = Paths(root)
     stats, splits = read_stats(paths), read_splits(paths)
     drawn = folder_masks(paths.masks_manual)                 # drawn in the meantime: no longer a pseudo-label
+    listed = [paths.raw_unlabelled/name for name in stats.filename]
+    for problem in frame_problems(paths, [frame for frame in listed if frame.is_file()]).values():
+        raise DataError(problem)
     flags = zip(stats.filename, stats.plausible)
     plausible = {name: flag == 1 for name, flag in flags if frame_stem(name) not in drawn}
     _require_blind_teacher(paths, splits)
     _require_files(paths, plausible)
-    for problem in frame_problems(paths, [paths.raw_unlabelled/name for name in plausible]).values():
-        raise DataError(problem)
+    _require_same_pictures(paths, plausible)
     held_out = held_out_twins(paths, splits, [paths.raw_unlabelled/name for name in plausible])
     names, kept, left_out = _choose(paths, plausible, held_out, kept_only)
     if not names:

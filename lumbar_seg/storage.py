@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEMPORARY', 'CSV_ADVICE', 'NO_LOCKS', 'temporary_name', 'sync_to_disk', 'atomic_write', 'write_text', 'write_json',
-           'read_text', 'read_json', 'read_table', 'describe_error', 'checked_settings', 'read_checked', 'set_aside',
-           'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'table_to_append']
+           'read_text', 'read_json', 'read_table', 'is_there', 'describe_error', 'checked_settings', 'read_checked',
+           'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'table_to_append']
 
 # %% ../nbs/01_storage.ipynb #9032bfda
 import contextlib
@@ -130,6 +130,29 @@ def read_table(
             found = ', '.join(map(str, table.columns))
             raise DataError(f"{path} has no column '{column}'; it has: {found}. {CSV_ADVICE}")
     return table.dropna(how='all').reset_index(drop=True)        # spreadsheet programs save empty rows as bare commas
+
+# %% ../nbs/01_storage.ipynb #1d2536a5
+_MEANT_FOR = {
+    '.csv': ('.csv', '.tsv', '.txt', '.xls', '.xlsx', '.ods', '.numbers'),
+    '.json': ('.json', '.txt'),
+}
+
+def _is_misnamed(name, path):
+    "Is this the name that another program, or a slip, has given to `path`?"
+    stem = name.casefold()
+    while stem.endswith(_MEANT_FOR[path.suffix]): stem = stem[:stem.rindex('.')]
+    return stem == path.stem and name != stem
+
+def is_there(
+    path: Path, # an optional file, its name in lower case
+) -> bool:
+    "Does the file exist? `DataError` if it does not, but a file does that was meant for it, such as `frames.csv.txt`."
+    if path.exists(): return True
+    for entry in os.scandir(path.parent) if path.parent.is_dir() else ():
+        if not _is_misnamed(entry.name, path): continue
+        raise DataError(f'{path.parent/entry.name} is not read: the file must be called {path.name}. '
+                        'Save or rename it under that name; if it is not meant, move it elsewhere.')
+    return False
 
 # %% ../nbs/01_storage.ipynb #7d1ab49b
 def describe_error(

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from .layout import DataError, Paths, require_folder, unread_in
-from .storage import atomic_write, checked_settings, exclusive, read_json
+from .storage import atomic_write, checked_settings, exclusive, is_there, read_json
 from .storage import require_space, set_aside, write_json
 from .records import is_finished, is_record_of, mask_extent, pairs_record, record_path, recorded_history
 from .records import run_differences, run_identity, set_extent, versions
@@ -385,7 +385,7 @@ def _new_record(config, paths, loaders, device):
     if extent: data['extent'] = extent
     record = {'settings': asdict(config), 'device': str(device), 'versions': versions(),
               'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
-    if paths.thresholds.exists(): record['thresholds'] = read_json(paths.thresholds)
+    if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
 # %% ../nbs/24_training.ipynb #c2b7522b

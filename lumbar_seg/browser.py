@@ -23,7 +23,7 @@ import pandas as pd
 from fastcore.basics import patch
 from traitlets import link
 
-from .layout import DataError, Paths, Source, find_source, image_files, require_folder
+from .layout import DataError, Paths, Source, find_source, image_files, require_folder, unread_in
 from .storage import read_table
 from .images import read_gray, read_mask
 from .frames import FrameNames, MaskFiles, as_numbers, folder_masks, frame_problem, frame_stem
@@ -141,6 +141,7 @@ class MaskBrowser(widgets.VBox):
         self.frame_names = FrameNames(self.paths)
         self.mask_pattern = mask_settings(self.paths.masks_manual).get('mask_pattern')
         self.mask_names = mask_names(self.mask_pattern)
+        self.unread = unread_in(self.source.frames, self.source.masks)       # lines on files that are not shown
         self.table = source_table(self.paths, self.source)
         self.sizes = pixel_sizes(self.paths, list(self.pairs))
         self.reviews = ReviewTable(reviews_path(self.paths, self.source.name))
@@ -635,6 +636,7 @@ def _tell(self: MaskBrowser, warning: str = ''):
         lines.append(f'<b>{html.escape(self.name)}</b>: {html.escape(self._review_text())}')
         self.seen = self.reviews.rows.get(self.name)
     if not self.look.error: lines += [html.escape(line) for line in self._numbers()]
+    lines += [html.escape(f'note: {line}') for line in self.unread]
     self.status.value = '<br>'.join(lines)
 
 # %% ../nbs/52_browser.ipynb #113784d4

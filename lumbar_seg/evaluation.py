@@ -381,9 +381,9 @@ def _threshold_note(segmenter, split):
     "Were the thresholds of post-processing measured on frames that may now be scored?"
     measured_on = segmenter.facts.get('thresholds', {}).get('measured_on', '')
     of_the_root = segmenter.facts.get('thresholds_from', '').startswith(FROM_FILE)        # not of the training masks
-    if split is None or not of_the_root or not measured_on or measured_on.endswith(split): return []
+    if not of_the_root or not measured_on or (split and measured_on.endswith(split)): return []
     return [f'The thresholds of post-processing were measured on {measured_on}, which may include frames scored here. '
-            'Run `lumbar_seg analyze --save` again.']
+            'Run `lumbar_seg analyze --save` again; for a test set without lists, remove thresholds.json.']
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c35
 def _notes(segmenter, frames, scores):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['REMEDIES', 'NOTES', 'MAX_TIMES_USUAL', 'TABLE_ERRORS', 'MAX_FOREGROUND', 'MAX_PEN', 'MIN_HOLE', 'MIN_HOLE_TO_LINE',
-           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'TWIN_SIMILARITY', 'ONE_PICTURE', 'MIN_AGREEMENT',
-           'Outline', 'find_outlines', 'filled_outlines', 'file_problem', 'mask_problem', 'PairReport', 'pair_problem',
-           'mask_agreement', 'same_picture_problems', 'check_pairs']
+           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'COPY_DICE', 'TWIN_SIMILARITY', 'ONE_PICTURE',
+           'MIN_AGREEMENT', 'Outline', 'find_outlines', 'filled_outlines', 'file_problem', 'mask_problem', 'PairReport',
+           'no_picture', 'pair_problem', 'mask_agreement', 'same_picture_problems', 'check_pairs']
 
 # %% ../nbs/13_checks.ipynb #3db2f01f
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ import pandas as pd
 from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, require_folder
 from .layout import same_file_key, unread_files, unread_stems
 from .images import MASK_ADVICE, UnclearMask, bone_pixels, has_soft_edges, picture_problem, read_gray
-from .images import read_mask_values, require_mask, require_mask_values, values_problem
+from .images import read_mask_values, require_frame, require_mask, require_mask_values, values_problem
 from .frames import NAME_REMEDIES, MaskFiles, adopt_pattern, boneless_frames, frame_files, frame_stem
 from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair_files, read_frames_csv
 from .frames import ALIKE_REMEDY, ROUNDED_REMEDY, alike_groups, doubtful_groups, file_size_problem
@@ -35,6 +35,8 @@ REMEDIES = NAME_REMEDIES | {
     'unusable name': 'Rename the frame, or the other one, and its row in frames.csv.',
     'unreadable frame': 'Export it again from the original, or remove it together with its mask.',
     'unreadable mask': 'Save it again as an 8-bit grayscale PNG of 0 and 255.',
+    'frame is not a picture': 'It is blank, or a copy of its mask. Export it again from the original, or remove it '
+                              'together with its mask.',
     'size differs': 'Export frame and mask at the same size: the mask was drawn on another version of the frame.',
     'not binary': MASK_ADVICE,
     'closed outline': 'The bone is outlined but not filled. `lumbar_seg fill-outlines` fills all such masks, and keeps '
@@ -326,6 +328,22 @@ def _table_findings(paths):
     if 'group' in table: yield from _group_findings(paths, table.group.dropna().to_dict())
     if 'pixel_size_mm' in table: yield from _size_findings(paths, table.pixel_size_mm.dropna())
 
+# %% ../nbs/13_checks.ipynb #e3beec12
+COPY_DICE = .95          # of the bright pixels of a frame and its mask; JPEG blurs a copy a little
+
+def no_picture(
+    image: np.ndarray, # frame, uint8 [H,W]
+    mask: np.ndarray, # its mask, bool [H,W]
+) -> str: # empty if it may be one
+    "Why the frame cannot be the picture of the bone in its mask. `DataError` for any other array."
+    require_mask(mask, require_frame(image).shape)
+    if not mask.any(): return ''
+    if image.min() == image.max(): return f'every pixel has the gray value {image.min()}'
+    bright = image > 127
+    common = np.count_nonzero(bright & mask)
+    total = np.count_nonzero(bright) + np.count_nonzero(mask)
+    return 'it is bright where its mask is, and nowhere else' if 2*common >= COPY_DICE*total else ''
+
 # %% ../nbs/13_checks.ipynb #5b5f4713
 class _Examined(NamedTuple):
     "What was found in the files of one pair."
@@ -336,21 +354,26 @@ class _Examined(NamedTuple):
 def _examine(frame, mask, boneless, image=None):
     "Read a frame (unless it has been read) and its mask, and look for everything that `check_pairs` reports."
     found = _Examined(None, [], {})
-    try: shape = (read_gray(frame) if image is None else image).shape
+    try: image = read_gray(frame) if image is None else image
     except DataError as e: return found._replace(problem=('unreadable frame', frame, str(e)))
-    united = np.zeros(shape, bool)
+    united = np.zeros(image.shape, bool)
     for file in mask.files:
         try: values = read_mask_values(file, mask.bone_value is not None)
         except UnclearMask as e:
             details = str(e).removeprefix(f'{file} ').removesuffix(f' {MASK_ADVICE}')     # both are beside them
             return found._replace(problem=('not binary', file, details))
         except DataError as e: return found._replace(problem=('unreadable mask', file, str(e)))
-        problem = file_problem(values, shape, mask.bone_value)
+        problem = file_problem(values, image.shape, mask.bone_value)
         if problem: return found._replace(problem=(problem[0], file, problem[1]))
         united |= bone_pixels(values, mask.bone_value)
         if mask.bone_value is not None: continue
         if has_soft_edges(values): found.soft.append(file)
         elif values.max() > 1: found.second_values[file] = int(values.max())
+    if len(mask.files) > 1:
+        try: mask.read()                          # are the parts those of one mask?
+        except DataError as e: return found._replace(problem=('two masks for one frame', mask.files[0], str(e)))
+    blank = no_picture(image, united)
+    if blank: return found._replace(problem=('frame is not a picture', frame, blank))
     problem = mask_problem(united, boneless)
     return found._replace(problem=problem and (problem[0], mask.files[0], problem[1]))
 

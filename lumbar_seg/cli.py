@@ -282,3 +282,6 @@ def main(
         print(f'lumbar_seg: done, but the result cannot be printed: {e.strerror}.', file=sys.stderr)
         return max(status, 1)
     return status
+
+# %% ../nbs/61_cli.ipynb #a2b93232
+if __name__ == '__main__' and __spec__ is not None: sys.exit(main())

@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['TITLES', 'MAX_LABELS', 'ALL_FRAMES', 'measures_in', 'main_measure', 'is_distance', 'measure_title',
            'summarize_scores', 'plain_label', 'show_scores', 'rate_interval', 'detection', 'Segmenter',
-           'model_segmenter', 'fitting_masks', 'folder_segmenter', 'choose_segmenter', 'FrameSet', 'frame_set',
-           'all_frames', 'listed_frames', 'score_pairs', 'overlap_warnings', 'few_groups_note', 'Evaluation',
-           'evaluation_row', 'evaluation_text', 'write_evaluation', 'read_evaluation', 'run_facts', 'claim_folder',
-           'evaluate_frames', 'evaluate_segmenter', 'evaluate', 'require_comparable', 'compare_evaluations',
-           'pool_evaluations', 'agreement']
+           'model_segmenter', 'fitting_masks', 'folder_segmenter', 'choose_segmenter', 'doubtful_masks', 'FrameSet',
+           'frame_set', 'all_frames', 'listed_frames', 'score_pairs', 'overlap_warnings', 'few_groups_note',
+           'Evaluation', 'evaluation_row', 'evaluation_text', 'write_evaluation', 'read_evaluation', 'run_facts',
+           'claim_folder', 'evaluate_frames', 'evaluate_segmenter', 'evaluate', 'require_comparable',
+           'compare_evaluations', 'pool_evaluations', 'agreement']
 
 # %% ../nbs/40_evaluation.ipynb #de593e6e
 import json
 import re
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths, natural_key, require_folder, unread_lines
+from .layout import SETTINGS_FILE, DataError, Paths, natural_key, require_folder, unread_lines
 from .storage import exclusive, read_json, read_table, set_aside, write_json, write_text
 from .images import require_mask, write_mask
 from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_files, frame_groups, frame_sizes
@@ -33,7 +34,7 @@ from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_fi
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
 from .records import training_overlap, versions
 from .display import as_html, progress
-from .checks import check_pairs
+from .checks import check_pairs, pair_problem
 from .splits import PARTS, audit_splits
 from .dataset import UltrasoundBoneDataset
 from .metrics import BOUNDARY_WIDTH, CURVE_TOLERANCES, MIN_INTERVAL_GROUPS, TOLERANCES, WITH_BONE
@@ -167,6 +168,7 @@ class Segmenter:
     facts: dict # for the record: what these masks depend on
     record: dict # of the weights; empty where unknown
     notes: list[str] = field(default_factory=list) # what a reader must know about the masks
+    drawn: dict = field(default_factory=dict) # `frame_stem` -> its mask file, if it was not made by this program
 
 # %% ../nbs/40_evaluation.ipynb #7c38fb8c
 def model_segmenter(
@@ -205,8 +207,9 @@ def fitting_masks(
     if not strays: return masks, []
     text = f"{len(strays)} of {len(masks)} masks in {folder} fit no frame, such as that of '{strays[0]}'"
     if 2*len(strays) > len(masks):
-        raise DataError(f'{text}. Rename the masks after their frames, or say how all masks are named: '
-                        '`lumbar_seg check --pattern`.')
+        example = '{"mask_pattern": "(.+)_mask"}'
+        raise DataError(f'{text}. Rename the masks after their frames, or say how they are named in '
+                        f'{folder.parent/SETTINGS_FILE}, such as {example}.')
     return masks, [f'{text}. They were not scored.']
 
 def _pictures_behind(folder):
@@ -238,7 +241,8 @@ def folder_segmenter(
     all_masks = [file for mask in found.values() if isinstance(mask, MaskFiles) for file in mask.files]
     facts = {'masks': str(place), 'masks_fingerprint': fingerprint(all_masks), 'made_by': made_by(folder)}
     notes += unread_lines(folder, masks=True)
-    return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder), notes)
+    drawn = {} if made_by(folder) else {stem: mask for stem, mask in found.items() if isinstance(mask, MaskFiles)}
+    return Segmenter('_'.join(parts), read, facts, maker_record(paths, folder), notes, drawn)
 
 # %% ../nbs/40_evaluation.ipynb #b22b8514
 def choose_segmenter(
@@ -257,6 +261,20 @@ def choose_segmenter(
     if img_size is not None or threshold is not None:
         raise DataError(f'img_size and threshold are settings of a model. The masks in {masks} are scored as they are.')
     return folder_segmenter(paths, masks)
+
+# %% ../nbs/40_evaluation.ipynb #88039dc4
+_DOUBTS = ('closed outline', 'outline with a gap', 'mostly foreground')      # findings that do not stop a score
+
+def doubtful_masks(
+    pairs: list[tuple[Path, MaskFiles]], # (frame, mask)
+) -> list[str]: # a line for each kind of finding
+    "Which of these masks can be read, and are probably not what they should be."
+    found = defaultdict(list)
+    for frame, mask in progress(pairs, 'check masks', leave=False, delay=1):
+        problem = pair_problem(frame, mask)
+        if problem and problem[0] in _DOUBTS: found[problem[0]].append(problem)
+    return [f'MASKS: {len(problems)} x {kind}, such as {problems[0][1]} ({problems[0][2]}). '
+            'Look at them: the scores count them as they are.' for kind, problems in found.items()]
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c31
 @dataclass
@@ -393,6 +411,9 @@ def _notes(segmenter, frames, scores):
         whose = 'These weights have' if 'weights' in segmenter.facts else 'The model that made these masks, if any, has'
         lines.append(f'{whose} no record here, so nobody can check whether it was trained on these frames.')
     lines += segmenter.notes + few_groups_note(scores)
+    same = int((scores.case.isin(WITH_BONE) & (scores.dice == 1)).sum())
+    if same and 'masks' in segmenter.facts:
+        lines.append(f'{same} of {len(scores)} masks mark exactly the same pixels as the truth: are they copies of it?')
     if frames.unit == 'px':
         lines.append('The pixel size is not known for every frame, so distances are in PIXELS. '
                      'Fill the column pixel_size_mm of frames.csv.')
@@ -544,6 +565,8 @@ def evaluate_frames(
         began = time.perf_counter()
         run = run_facts(paths, segmenter, frames)
         claim_folder(folder, run)
+        drawn = [(frame, segmenter.drawn.get(frame_stem(frame))) for frame, _ in frames.pairs]
+        doubts = doubtful_masks([(frame, mask) for frame, mask in drawn if mask])
         overlap = training_overlap(paths, segmenter.record, [frame for frame, _ in frames.pairs])
         scores, curve, failed = score_pairs(segmenter, frames, folder/'masks')
         if not len(scores):
@@ -551,8 +574,8 @@ def evaluate_frames(
             raise DataError(f'No frame of {frames.part} could be scored: {why}')
         scores['training_overlap'] = scores.filename.map(overlap)
         run |= {'time': datetime.now().isoformat(timespec='seconds'), 'seconds': round(time.perf_counter() - began, 1),
-                'warnings': frames.warnings + overlap_warnings(scores), 'notes': _notes(segmenter, frames, scores),
-                'failed': failed}
+                'warnings': frames.warnings + doubts + overlap_warnings(scores),
+                'notes': _notes(segmenter, frames, scores), 'failed': failed}
         write_evaluation(Evaluation(segmenter.name, frames.part, frames.unit, scores, curve, run, folder))
         return read_evaluation(folder)
 
@@ -667,6 +690,7 @@ def agreement(
         both = f'{paths.root/first} and {paths.root/second}'
         raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *unread]))
     frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size)
+    frames.warnings += doubtful_masks(pairs)
     frames.failed += unread                                # frames that were drawn, and are missing here
     frames.notes += unread_lines(paths.images) + first_notes
     note = group_note(paths, list(frames.groups))

@@ -264,7 +264,7 @@ def _copy_chosen(paths, names):
     "How many were newly copied to to_label/. `DataError` if two frames would be drawn under one name."
     copied = 0
     present = image_files(paths.to_label) if paths.to_label.is_dir() else []
-    require_own_masks([paths.to_label/name for name in dict.fromkeys([*names, *(f.name for f in present)])])
+    require_own_masks([paths.raw_unlabelled/name for name in names] + [f for f in present if f.name not in set(names)])
     for name in names:
         source, copy = paths.raw_unlabelled/name, paths.to_label/name
         if not copy.exists():

@@ -116,7 +116,9 @@ def read_split(
     """The file names in a list. `DataError` if the file is missing or empty, repeats a name, holds a path to another
     folder, or a name that fits two files."""
     path = Path(path)
-    if not path.is_file(): raise DataError(f'There is no list {path}. Make the lists with `lumbar_seg split`.')
+    if not path.is_file():
+        command = 'pseudo-set' if path.name == PSEUDO_LIST else 'split'
+        raise DataError(f'There is no list {path}. Make it with `lumbar_seg {command}`.')
     lines = [line.strip().strip('\ufeff') for line in read_text(path).split('\n')]
     lines = [line for line in lines if line]
     if not lines: raise DataError(f'{path} is empty. Put at least one file name into it.')

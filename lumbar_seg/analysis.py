@@ -16,10 +16,11 @@ import pandas as pd
 from .layout import DataError, Paths, require_folder, unread_in, unread_lines
 from .storage import write_keeping
 from .images import require_mask
-from .frames import NameProblem, folder_masks, frame_files, frame_groups, frame_sizes, frame_stem
-from .frames import matched_pairs, read_frames_csv, read_pair
+from .frames import NameProblem, boneless_frames, folder_masks, frame_files, frame_groups, frame_sizes
+from .frames import frame_stem, matched_pairs, pair_files, read_frames_csv, read_pair
 from .records import mask_extent, set_extent
 from .display import as_html, progress
+from .checks import REMEDIES, pair_problem
 from .splits import PARTS, read_split, read_splits
 from .metrics import centerline, unit_of
 from .postprocess import Thresholds, load_thresholds, thresholds_from
@@ -127,6 +128,18 @@ def sizes_by_stem(
     return dict.fromkeys(stems) if None in found.values() else found
 
 # %% ../nbs/32_analysis.ipynb #d05b9c71
+def _unusable_masks(paths):
+    "Stem of a frame -> what is wrong with its manual mask, as `check` says it. Empty masks are no obstacle here."
+    if not paths.images.is_dir(): return {}
+    pairs, boneless, found = pair_files(paths.images, paths.masks_manual).pairs, boneless_frames(paths), {}
+    for frame, mask in progress(pairs.values(), 'check masks', leave=False, delay=1):
+        problem = pair_problem(frame, mask, frame.name in boneless)
+        if problem is None or problem[0] == 'empty mask': continue
+        kind, file, details = problem
+        found[frame_stem(frame)] = f'{file}: {kind} ({details}). {REMEDIES[kind]}'
+    return found
+
+# %% ../nbs/32_analysis.ipynb #a644da29
 def _analyze(paths, folder, part):
     "Measure the masks of a folder, or those of one list in it."
     masks = folder_masks(require_folder(paths.root/folder))
@@ -134,9 +147,11 @@ def _analyze(paths, folder, part):
     stems = [frame_stem(name) for name in names]
     sizes, with_frame = sizes_by_stem(paths, stems), {frame_stem(frame) for frame in frame_files(paths)}
     rows, failed = [], unread_lines(paths.root/folder, masks=True)
+    unusable = _unusable_masks(paths) if paths.root/folder == paths.masks_manual else {}
     for stem in progress(stems, 'analyze masks'):
         mask = masks.get(stem)
-        if mask is None: failed.append(f"The frame '{stem}' of {part}.txt has no mask in {folder}.")
+        if stem in unusable: failed.append(unusable[stem])
+        elif mask is None: failed.append(f"The frame '{stem}' of {part}.txt has no mask in {folder}.")
         elif isinstance(mask, NameProblem): failed.append(str(mask))
         elif with_frame and stem not in with_frame: failed.append(f"{mask} fits no frame: there is no frame '{stem}'.")
         else:
@@ -222,6 +237,12 @@ class Drift:
     groups: pd.DataFrame
     outliers: pd.DataFrame # columns group, measure, value, median, z
     unread: list[str] = field(default_factory=list) # see `unread_lines`
+    failed: list[str] = field(default_factory=list) # masks that cannot be used, and why
+
+    @property
+    def ok(self) -> bool:
+        "Every mask could be used."
+        return not self.failed
 
     def __str__(self):
         n_groups, measures = len(self.groups), self.groups.columns.drop('frames').tolist()
@@ -232,6 +253,7 @@ class Drift:
                          f'median over groups {row.median:.4g} ({row.z:+.1f} deviations)')
         if n_groups < MIN_GROUPS: lines.append(f'Too few groups ({n_groups}) to tell whether one stands out.')
         elif not len(self.outliers): lines.append(f'No group of {n_groups} stands out.')
+        lines += [f'ERROR: skipped. {line}' for line in self.failed]
         return '\n'.join(lines + [f'note: {line}' for line in self.unread])
 
     def show(self): # a matplotlib figure
@@ -262,12 +284,15 @@ def group_drift(
     sizes = sizes_by_stem(paths, [frame_stem(frame) for frame, _ in pairs])
     lists = {part: paths.splits/f'{part}.txt' for part in PARTS}
     part_of = {name: part for part, file in lists.items() if file.exists() for name in read_split(file, paths.images)}
-    rows = []
+    rows, unusable = [], _unusable_masks(paths)
     for frame, mask in progress(pairs, 'measure frames'):
+        if frame_stem(frame) in unusable: continue
         row = {'filename': frame.name, 'group': group_of[frame.name], 'part': part_of.get(frame.name, 'in no list')}
         rows.append(row | _frame_measures(frame, mask, sizes[frame_stem(frame)]))
+    if not rows: raise DataError(f'No mask can be used: {next(iter(unusable.values()))}')
     frames = pd.DataFrame(rows)
     by_group = frames.drop(columns=['filename', 'part']).groupby('group', sort=False)
     means = by_group.mean()
     unread = unread_in(paths.images, paths.masks_manual)
-    return Drift(frames, means.assign(frames=by_group.size()), outlying_groups(means), unread)
+    means_and_sizes = means.assign(frames=by_group.size())
+    return Drift(frames, means_and_sizes, outlying_groups(means), unread, list(unusable.values()))

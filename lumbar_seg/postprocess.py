@@ -119,10 +119,17 @@ def thresholds_from(
         plausible_max=round(max(min(1., largest*AREA_MARGIN), 1e-6), 6))
 
 # %% ../nbs/31_postprocess.ipynb #164001ed
+def _no_stricter(measured, base):
+    "`base`, made wide enough for the masks that were measured. What counts as plausible stays."
+    return replace(base, band_top=min(base.band_top, measured.band_top),
+                   band_bottom=max(base.band_bottom, measured.band_bottom),
+                   min_area_frac=min(base.min_area_frac, measured.min_area_frac))
+
 def recorded_thresholds(
     record: WeightsRecord, # of the weights; may be empty
 ) -> Thresholds | None: # None if the record holds none
-    "The thresholds that weights carry. `DataError` if they are invalid."
+    """The thresholds that weights carry. Without a thresholds.json at the training, these are the defaults, widened
+    where they would cut off or remove bone of the training masks. `DataError` if they are invalid."""
     data = record.get('data', {})
     extent, split = data.get('extent'), data.get('split')
     try:
@@ -132,7 +139,9 @@ def recorded_thresholds(
         if by_hand or of_this_list: return then
         if not extent: return None
         source = f'train.txt of split {split}' if split else 'the training masks of its members'
-        return replace(thresholds_from(extent, then), measured_on=source)
+        measured = thresholds_from(extent, then)
+        if 'thresholds' not in record: measured = _no_stricter(measured, then)
+        return replace(measured, measured_on=source)
     except DataError as e:
         raise DataError(f'The thresholds in the record of the weights cannot be used: {e}. '
                         'Put a thresholds.json into the data folder (`lumbar_seg analyze --save`).') from e

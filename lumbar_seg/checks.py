@@ -341,7 +341,9 @@ def _examine(frame, mask, boneless, image=None):
     united = np.zeros(shape, bool)
     for file in mask.files:
         try: values = read_mask_values(file, mask.bone_value is not None)
-        except UnclearMask as e: return found._replace(problem=('not binary', file, str(e)))
+        except UnclearMask as e:
+            details = str(e).removeprefix(f'{file} ').removesuffix(f' {MASK_ADVICE}')     # both are beside them
+            return found._replace(problem=('not binary', file, details))
         except DataError as e: return found._replace(problem=('unreadable mask', file, str(e)))
         problem = file_problem(values, shape, mask.bone_value)
         if problem: return found._replace(problem=(problem[0], file, problem[1]))

@@ -472,7 +472,7 @@ def _read(self: MaskBrowser, name: str) -> Look:
     problem = frame_problem(frame, namesakes, self.mask_pattern)
     if problem: mask, others = self._own_masks(frame, mask, others)
     look = self.looks[name] = look_at(frame, mask, self.source.kind, others)
-    look.stamp, look.problem = stamp, problem
+    look.stamp, look.problem = stamp, str(problem or '')
     while len(self.looks) > KEPT_LOOKS: self.looks.popitem(last=False)
     return look
 

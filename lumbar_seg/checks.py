@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['REMEDIES', 'NOTES', 'MAX_TIMES_USUAL', 'TABLE_ERRORS', 'MAX_FOREGROUND', 'MAX_PEN', 'MIN_HOLE', 'MIN_HOLE_TO_LINE',
-           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'COPY_DICE', 'TWIN_SIMILARITY', 'ONE_PICTURE',
-           'MIN_AGREEMENT', 'Outline', 'find_outlines', 'filled_outlines', 'file_problem', 'mask_problem', 'PairReport',
-           'no_picture', 'pair_problem', 'mask_agreement', 'same_picture_problems', 'check_pairs']
+           'MAX_RING', 'ROUND', 'SMALL', 'MIN_INNER', 'GAP', 'MAX_LISTED', 'COPY_DICE', 'TWIN_SIMILARITY',
+           'ONE_PICTURE', 'MIN_AGREEMENT', 'Outline', 'find_outlines', 'filled_outlines', 'file_problem',
+           'mask_problem', 'PairReport', 'no_picture', 'pair_problem', 'mask_agreement', 'same_picture_problems',
+           'check_pairs']
 
 # %% ../nbs/13_checks.ipynb #3db2f01f
 from collections import Counter, defaultdict
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, require_folder
 from .layout import same_file_key, unread_files, unread_stems
@@ -32,7 +34,6 @@ from .duplicates import SAME_SIMILARITY, SIDE, similar_copies, small_copy
 
 # %% ../nbs/13_checks.ipynb #5c543231
 REMEDIES = NAME_REMEDIES | {
-    'unusable name': 'Rename the frame, or the other one, and its row in frames.csv.',
     'unreadable frame': 'Export it again from the original, or remove it together with its mask.',
     'unreadable mask': 'Save it again as an 8-bit grayscale PNG of 0 and 255.',
     'frame is not a picture': 'It is blank, or a copy of its mask. Export it again from the original, or remove it '
@@ -56,16 +57,15 @@ REMEDIES = NAME_REMEDIES | {
                                     'as empty.',
     'groups spelled alike': ALIKE_REMEDY,
     'rounded group': ROUNDED_REMEDY,
-    'impossible pixel size': 'Correct pixel_size_mm in frames.csv. Until then nothing is scored in mm.',
-    'soft edges': 'Nothing: JPEG or resizing has softened them, and the mask is cut at half of white.',
+    'impossible pixel size': 'Correct pixel_size_mm in frames.csv. Until then, no list with such a frame is scored.',
+    'soft edges': 'Fine: JPEG or resizing has softened them, and the mask is cut at half of white.',
     'another value of bone': 'Is it the same kind of bone? If it is another class, save these masks without it.',
-    'row without frame': 'Nothing, if frames.csv covers more frames than are here; otherwise correct the names in it.',
+    'row without frame': 'Fine if frames.csv covers more frames than are here; otherwise correct the names in it.',
     'column that is not used': 'Rename it in frames.csv if it is meant to be.',
-    'cell that is not a number': 'Nothing, if the text is meant. In frames.csv it counts as empty where numbers are '
-                                 'filtered.',
-    'doubtful group': 'Correct it in frames.csv, unless it is meant.',
+    'cell that is not a number': 'Fine if the text is meant. Where numbers are filtered, it counts as empty.',
+    'doubtful group': 'Fine if it is meant; otherwise correct it in frames.csv.',
     'unusual pixel size': 'Make sure that all of frames.csv is in mm, and not partly in cm.',
-    'name that Windows does not allow': 'Nothing, unless you share the data: then rename it.',
+    'name that Windows does not allow': 'Fine unless you share the data; then rename it.',
 }
 NOTES = ('frame without mask', 'row without frame', 'name that Windows does not allow', 'column that is not used',
          'cell that is not a number', 'doubtful group', 'unusual pixel size', 'soft edges',
@@ -178,6 +178,7 @@ def file_problem(
     if problem: return 'not binary', problem
     return _outline_problem(bone_pixels(values, bone_value))
 
+# %% ../nbs/13_checks.ipynb #f77c58cb
 def mask_problem(
     mask: np.ndarray, # bool [H,W]
     boneless: bool = False, # does frames.csv say that the frame shows no bone?
@@ -191,11 +192,22 @@ def mask_problem(
     return None
 
 # %% ../nbs/13_checks.ipynb #0851274a
+MAX_LISTED = 10          # files of one kind
+
 def _summary_line(kind, found):
     "How often this kind of finding occurs, and what to do about it."
     if kind not in NOTES: return f'ERROR: {len(found)} x {kind}. {REMEDIES[kind]}'
     example = found.details.iloc[0] or found.file.iloc[0]
     return f'note: {len(found)} x {kind}, such as {example}. {REMEDIES[kind]}'
+
+def _file_lines(kind, found):
+    "What is wrong with each file, for an error; at most `MAX_LISTED` files."
+    if kind in NOTES: return []
+    shown = found.head(MAX_LISTED)
+    lines = [f'    {file}: {details}' if details else f'    {file}' for file, details in zip(shown.file, shown.details)]
+    more = len(found) - MAX_LISTED
+    if more > 0: lines.append(f'    and {more} more (`check_pairs().errors` in a notebook lists all)')
+    return lines
 
 # %% ../nbs/13_checks.ipynb #bac52c52
 @dataclass
@@ -219,6 +231,11 @@ class PairReport:
         return len(self.usable) > 0 and len(self.errors) == 0
 
     @property
+    def pair_errors(self) -> pd.DataFrame:
+        "The errors in images/ and masks_manual/, which keep pairs from being used."
+        return self.errors[self.errors.file.str.match('images/|masks_manual/')]
+
+    @property
     def table_errors(self) -> pd.DataFrame:
         "The errors in frames.csv."
         return self.problems[self.problems.kind.isin(TABLE_ERRORS)]
@@ -226,28 +243,34 @@ class PairReport:
     @property
     def table_warnings(self) -> list[str]:
         "One line for each kind of error in frames.csv."
-        return [f'frames.csv: {len(rows)} x {kind}, such as {rows.details.iloc[0]}. {REMEDIES[kind]}'
+        return [f"frames.csv: {len(rows)} x {kind}, such as {rows.details.iloc[0].rstrip('.')}. {REMEDIES[kind]}"
                 for kind, rows in self.table_errors.groupby('kind', sort=False)]
 
-    def summary(self) -> str:
-        "The counts, and one line for each kind of finding."
-        counts = f'{self.n_frames} frames, {self.n_masks} masks, {len(self.usable)} usable pairs'
-        if self.boneless: counts += f' ({len(self.boneless)} of them without bone)'
-        lines = [counts]
-        if self.settings: lines.append(f'settings.json: {self.settings}')
-        lines += [_summary_line(kind, found) for kind, found in self.problems.groupby('kind', sort=False)]
-        if not self.usable: lines.append('ERROR: there is no pair to train on.')
-        if self.ok: lines.append('Nothing is wrong.')
-        if len(self.errors): lines.append(f'{len(self.errors)} files need your attention.')
-        return '\n'.join(lines)
+# %% ../nbs/13_checks.ipynb #ef02d595
+@patch
+def summary(self: PairReport,
+    list_files: bool = False, # name the files with an error
+) -> str:
+    "The counts, and one line for each kind of finding."
+    counts = f'{self.n_frames} frames, {self.n_masks} masks, {len(self.usable)} usable pairs'
+    if self.boneless: counts += f' ({len(self.boneless)} of them without bone)'
+    lines = [counts]
+    if self.settings: lines.append('settings.json: ' + ', '.join(f'{k} = {v}' for k, v in self.settings.items()))
+    for kind, found in self.problems.groupby('kind', sort=False):
+        lines.append(_summary_line(kind, found))
+        if list_files: lines += _file_lines(kind, found)
+    if not self.usable: lines.append('ERROR: there is no pair to train on.')
+    if self.ok: lines.append('Nothing is wrong.')
+    if len(self.errors): lines.append(f'Files that need your attention: {self.errors.file.nunique()}.')
+    return '\n'.join(lines)
 
-    def __str__(self):
-        if not len(self.errors): return self.summary()
-        return f"{self.summary()}\n\n{self.errors.drop(columns='remedy').to_string(index=False, max_rows=40)}"
+@patch
+def __str__(self: PairReport): return self.summary(list_files=True)
 
-    def _repr_html_(self):
-        table = self.problems.to_html(index=False, max_rows=40) if len(self.problems) else ''
-        return as_html(self.summary()) + table
+@patch
+def _repr_html_(self: PairReport):
+    table = self.problems.to_html(index=False, max_rows=40) if len(self.problems) else ''
+    return as_html(self.summary()) + table
 
 # %% ../nbs/13_checks.ipynb #38f1bc7a
 def _unread_findings(paths):
@@ -276,10 +299,10 @@ def _name_findings(paths, pairing):
         if not is_windows_name(f.name): yield 'name that Windows does not allow', f, ''
 
 def _twin_findings(paths):
-    "Frames in two folders that are two pictures under one name."
+    "Raw frames that cannot have a mask under their name, mostly because a frame in another folder has the same."
     for folder in (paths.raw_unlabelled, paths.to_label):
         files = image_files(folder) if folder.is_dir() else []
-        for file, problem in frame_problems(paths, files).items(): yield 'unusable name', file, problem
+        yield from frame_problems(paths, files).values()
 
 # %% ../nbs/13_checks.ipynb #9e85b3c8
 def _row_findings(paths, rows):
@@ -320,6 +343,7 @@ def _size_findings(paths, cells):
         if MAX_TIMES_USUAL > max(height/usual, usual/height): continue
         yield 'unusual pixel size', paths.frames_csv, f'{name}: {cells[name]}, and most others are about {usual:.3g}'
 
+# %% ../nbs/13_checks.ipynb #e92a2793
 def _table_findings(paths):
     "All findings in frames.csv."
     table = read_frames_csv(paths)
@@ -377,6 +401,7 @@ def _examine(frame, mask, boneless, image=None):
     problem = mask_problem(united, boneless)
     return found._replace(problem=problem and (problem[0], mask.files[0], problem[1]))
 
+# %% ../nbs/13_checks.ipynb #ad4e1dec
 def pair_problem(
     frame: Path, # an image file
     mask: MaskFiles, # its mask
@@ -493,7 +518,8 @@ def check_pairs(
     twins, contradictory = _same_picture_findings(good, copies[:len(good)])
     findings += [*_value_findings(examined), *twins]
     usable = [frame.name for frame, _ in good if frame.name not in contradictory]
-    rows = [(kind, f.relative_to(paths.root).as_posix(), details, REMEDIES[kind]) for kind, f, details in findings]
+    rows = [(kind, f.relative_to(paths.root).as_posix(), details.replace(str(f), f.name), REMEDIES[kind])
+            for kind, f, details in findings]
     n_masks = len(image_files(require_folder(paths.masks_manual)))
     return PairReport(len(pairing.frames), n_masks, usable, [name for name in usable if name in boneless],
                       pd.DataFrame(rows, columns=['kind', 'file', 'details', 'remedy']),

@@ -99,7 +99,8 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     "A parser with an option for each parameter of a command function, named with dashes in place of underscores."
     from fastcore.docments import docments
-    parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=inspect.getdoc(function))
+    what = inspect.getdoc(function).replace('`DataError`', 'An error')
+    parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=what)
     kinds, comments = typing.get_type_hints(function), docments(function)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD: continue           # `**settings` of train, below

@@ -164,7 +164,7 @@ def _add_pseudo(train, paths):
     "Append the pseudo-labeled frames to the training data. `DataError` if one belongs with val or test."
     pseudo = UltrasoundBoneDataset(paths.raw_unlabelled, paths.masks_pseudo, paths.splits/PSEUDO_LIST)
     frames = [frame for frame, _ in pseudo.files]
-    for problem in frame_problems(paths, frames).values(): raise DataError(problem)
+    for problem in frame_problems(paths, frames).values(): raise DataError(str(problem))
     twins = held_out_twins(paths, read_splits(paths), frames)
     if twins:
         name, why = next(iter(twins.items()))

@@ -152,7 +152,7 @@ def manual_mask(
     "The drawn mask of a frame, or what it will be. `DataError` if its name allows none, or if two could be meant."
     settings = mask_settings(paths.masks_manual)
     problem = name_problem(frame, settings.get('mask_pattern'))
-    if problem: raise DataError(problem)
+    if problem: raise DataError(str(problem))
     new = MaskFiles((paths.masks_manual/f'{frame.stem}.png',), settings.get('bone_value'))
     return frame_mask(paths.masks_manual, frame, names) or new
 
@@ -212,6 +212,7 @@ def _unused(path):
         if not path.exists(): return path
         path = path.with_name(f'{path.stem.removesuffix(f".{number - 1}")}.{number}{path.suffix}')
 
+# %% ../nbs/50_drawing.ipynb #0e930dc0
 @dataclass
 class Draft:
     "An unsaved drawing, and what it was begun on."
@@ -467,7 +468,7 @@ def _fill_or_report(file, bone_value, report):
             mask = _fill_file(file, mask, bone_value, report.dry_run)
             report.filled.append(file.name)
         if find_outlines(mask, GAP): report.left[file.name] = 'an outline has a gap. Close it, or fill it by hand.'
-    except (DataError, OSError) as e: report.left[file.name] = str(e)
+    except (DataError, OSError) as e: report.left[file.name] = str(e).replace(f'{file} ', '').replace(str(file), 'it')
 
 # %% ../nbs/50_drawing.ipynb #5e1f0a35
 def fill_outlines(

@@ -160,7 +160,7 @@ def _labels(n, starts, ends):
     return connected_components(graph, directed=False)[1]
 
 def _linked(rows, min_similarity):
-    "Arrays of positions: the rows that hang together by pairs above `min_similarity`. Rows alone are left out."
+    "Arrays of positions: the rows that are linked by pairs above `min_similarity`. Single rows are left out."
     labels = np.arange(len(rows))
     for pairs in pairs_above(rows, min_similarity):
         if not len(pairs): continue

@@ -233,9 +233,7 @@ def folder_segmenter(
         if isinstance(mask, NameProblem): raise DataError(str(mask))
         if frame.name in pictures and not is_among(frame, {pictures[frame.name]}):
             raise DataError(f'{mask} was made from another picture called {frame.name}. Make the masks again.')
-        bone = mask.read()
-        if bone.shape == image.shape: return bone
-        raise DataError(f'{mask} is {bone.shape} and {frame.name} is {image.shape}. Both must have the same size.')
+        return require_mask(mask.read(), image.shape, str(mask))
     place, root = folder.resolve(), paths.root.resolve()
     parts = place.relative_to(root).parts if place.is_relative_to(root) else place.parts[-2:]
     all_masks = [file for mask in found.values() if isinstance(mask, MaskFiles) for file in mask.files]
@@ -320,13 +318,16 @@ def all_frames(
     if not report.usable: raise DataError(f'No frame can be scored.\n{report.summary()}')
     pairs = pair_files(paths.images, paths.masks_manual).pairs
     frames = frame_set(paths, ALL_FRAMES, [pairs[name] for name in report.usable], pixel_size)
-    frames.failed = [f'{row.file}: {row.kind} ({row.details})' for row in report.errors.itertuples()]
+    errors = report.pair_errors
+    frames.failed = [f'{file}: {kind}' + (f' ({details})' if details else '')
+                     for file, kind, details in zip(errors.file, errors.kind, errors.details)]
     without = (report.problems.kind == 'frame without mask').sum()
-    if without: frames.notes.append(f'{without} frames have no mask and were not scored.')
+    if without: frames.notes.append(f'Frames without a mask, which were not scored: {without}.')
     note = group_note(paths, list(frames.groups))
     if note: frames.notes.append(note)
     return frames
 
+# %% ../nbs/40_evaluation.ipynb #38489dc6
 def listed_frames(
     paths: Paths, # data layout
     part: str, # train, val, test or `ALL_FRAMES`

@@ -241,8 +241,8 @@ def _fringe_problem(values):
     if counts[1] > counts[0]:                                            # some qualities of JPEG make 1 of every 0
         values, counts[1] = np.where(values == 1, np.uint8(0), values), 0
     if min(values.shape) < MIN_SIDE: return 'the picture is too small to tell'
-    if np.count_nonzero(counts[1:255]) < 2: return 'one value too many'
-    if not counts[32:255].any(): return 'small numbers and white'
+    if np.count_nonzero(counts[1:255]) < 2: return 'one value between black and white'
+    if not counts[32:255].any(): return 'class numbers and 255'
     if not counts[232:].any(): return 'no white'
     for rule, (pixels, fine) in _fringe_rules(values).items():
         wrong = cv2.countNonZero(pixels & ~fine)
@@ -250,12 +250,15 @@ def _fringe_problem(values):
     return ''
 
 # %% ../nbs/02_images.ipynb #0e02e8fd
+def _is_plain(thing):
+    "Is it an array of NumPy that computes like one? Masked arrays and matrices do not."
+    return isinstance(thing, np.ndarray) and not isinstance(thing, np.ma.MaskedArray | np.matrix)
+
 def require_mask_values(
     values: np.ndarray, # to be checked: uint8 or uint16 [H,W]
 ):
     "`DataError` if these cannot be the raw values of a mask."
-    is_array = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray | np.matrix)
-    if is_array and values.ndim == 2 and values.size > 0 and values.dtype in (np.uint8, np.uint16): return
+    if _is_plain(values) and values.ndim == 2 and values.size > 0 and values.dtype in (np.uint8, np.uint16): return
     raise DataError('These are not the raw values of a mask, uint8 or uint16 [H,W]. Read its file with '
                     '`read_mask_values(path)`.')
 
@@ -267,6 +270,7 @@ def has_soft_edges(
     highest = int(values.max())
     return highest > 0 and cv2.countNonZero(values) != np.count_nonzero(values == highest)
 
+# %% ../nbs/02_images.ipynb #2b0de169
 def _two_value_problem(values):
     "Why the second of two values need not be bone; empty if it is."
     second = int(values.max())
@@ -359,10 +363,6 @@ def _given(thing):
     return words + _range_of(thing) if isinstance(thing, np.ndarray) else words
 
 # %% ../nbs/02_images.ipynb #90fde35a
-def _is_plain(thing):
-    "Is it an array of NumPy that computes like one?"
-    return isinstance(thing, np.ndarray) and not isinstance(thing, np.ma.MaskedArray | np.matrix)
-
 def _array_line(thing, name, reader):
     "How to make an array of something else; `reader` is the function that reads its file."
     if isinstance(thing, list | tuple): return f'Pass one at a time, such as `{name}[0]`.'

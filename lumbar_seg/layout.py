@@ -153,6 +153,7 @@ UNREAD_KINDS = {
 }
 _KIND_OF_SUFFIX = {suffix: kind for kind, unread in UNREAD_KINDS.items() for suffix in unread.suffixes.split()}
 
+# %% ../nbs/00_layout.ipynb #9e5d5864
 def known_ending(
     name: str, # file name
 ) -> str: # as it is written in the name; empty if the name has none of the endings that this page knows

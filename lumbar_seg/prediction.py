@@ -25,7 +25,7 @@ from torch import nn
 from .layout import DataError, Paths, image_files, require_frames, unread_lines
 from .storage import exclusive, require_space, set_aside, table_to_append, write_json
 from .images import read_gray, require_frame, require_list, write_image, write_mask
-from .frames import frame_problems, name_problem, require_own_masks
+from .frames import frame_problems, name_problem, problem_lines, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
 from .records import recorded_img_size, recorded_threshold
 from .display import progress
@@ -290,7 +290,7 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     todo = [f for f in targets if f not in finished]
     _require_room(mask_dir, todo)
     report = BulkReport(mask_dir, predictor.engine.name, source, skipped=[f.name for f in targets if f in finished],
-                        failed=[problem for problem in problems.values() if problem])
+                        failed=[str(problem) for problem in problems.values() if problem])
     size = batch_size or BATCH_FRAMES[predictor.device.type]
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
 
@@ -333,11 +333,12 @@ def predict_files(
 # %% ../nbs/34_prediction.ipynb #47de3591
 def predictable_frames(
     paths: Paths, # data layout
-) -> tuple[list[Path], list[str]]: # the frames; a line for each that cannot be predicted
+) -> tuple[list[Path], list[str]]: # the frames; a line for each reason why others cannot be predicted
     "The raw frames, without those that share their name with another picture, and without what is not read."
     files = require_frames(paths.raw_unlabelled)
     problems = frame_problems(paths, files)
-    return [f for f in files if f not in problems], [*problems.values(), *unread_lines(paths.raw_unlabelled)]
+    left_out = problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
+    return [f for f in files if f not in problems], left_out
 
 # %% ../nbs/34_prediction.ipynb #7f20cbe9
 def predict_folder(

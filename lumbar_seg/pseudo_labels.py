@@ -251,7 +251,7 @@ def pseudo_training_list(
     drawn = folder_masks(paths.masks_manual)                 # drawn in the meantime: no longer a pseudo-label
     listed = [paths.raw_unlabelled/name for name in stats.filename]
     for problem in frame_problems(paths, [frame for frame in listed if frame.is_file()]).values():
-        raise DataError(problem)
+        raise DataError(str(problem))
     flags = zip(stats.filename, stats.plausible)
     plausible = {name: flag == 1 for name, flag in flags if frame_stem(name) not in drawn}
     _require_blind_teacher(paths, splits)

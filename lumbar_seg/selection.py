@@ -22,7 +22,7 @@ from .layout import unread_lines, unread_stems
 from .storage import atomic_write, exclusive, read_table, write_keeping
 from .images import picture_problem, read_gray, require_frame
 from .frames import adopt_pattern, folder_masks, frame_files, frame_problems, frame_stem, pair_files
-from .frames import require_own_masks
+from .frames import problem_lines, require_own_masks
 from .records import file_hash
 from .display import as_html, progress
 
@@ -145,7 +145,7 @@ def _require_clear(paths, pairing):
     pairing.require()
     problems = pairing.orphan_problems(frame_files(paths) + [Path(stem) for stem in unread_stems(paths.images)])
     if not problems: return
-    others = f' (and {len(problems) - 1} others)' if len(problems) > 1 else ''
+    others = f' Other such masks: {len(problems) - 1}.' if len(problems) > 1 else ''
     raise DataError(f'{problems[0]}{others} Nothing was moved: the frames of these masks would be taken for raw.')
 
 # %% ../nbs/15_selection.ipynb #3a4b9c1b
@@ -296,5 +296,5 @@ def select_frames(
         ranking['selected'] = (ranking['rank'] <= n).astype(int)
         copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
         write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
-    unreadable += [*problems.values(), *unread_lines(paths.raw_unlabelled)]
+    unreadable += problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
     return Selection(ranking, copied, unreadable)

@@ -267,9 +267,9 @@ def make_splits(
     if not report.usable:
         raise DataError(f'No frame in {paths.images} has a usable mask in {paths.masks_manual}. '
                         'Run `lumbar_seg check`.')
-    n_errors = len(report.errors) - len(report.table_errors)
-    if n_errors:
-        print(f'Pairs with an error are left out (errors: {n_errors}). Run `lumbar_seg check` to see them.')
+    n_files = report.pair_errors.file.nunique()
+    if n_files:
+        print(f'Files with an error: {n_files}. Their pairs are left out; `lumbar_seg check` names the files.')
         for line in unread_in(paths.images, paths.masks_manual): print(line)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     for line in report.table_warnings: print(line)

@@ -129,7 +129,7 @@ def sizes_by_stem(
 
 # %% ../nbs/32_analysis.ipynb #d05b9c71
 def _unusable_masks(paths):
-    "Stem of a frame -> what is wrong with its manual mask, as `check` says it. Empty masks are no obstacle here."
+    "Stem of a frame -> what is wrong with its manual mask, as `check` says it. Empty masks may be measured."
     if not paths.images.is_dir(): return {}
     pairs, boneless, found = pair_files(paths.images, paths.masks_manual).pairs, boneless_frames(paths), {}
     for frame, mask in progress(pairs.values(), 'check masks', leave=False, delay=1):

@@ -93,7 +93,7 @@ def _spread(copies, n_ignored):
 
 # %% ../nbs/12_duplicates.ipynb #ed086d9f
 _THINNEST = 9            # pixels of a copy: thinner regions are clocks and lines of text
-MIN_REGION = .04         # share of the screen: a smaller region is no ultrasound picture
+MIN_REGION = .04         # share of the screen: a smaller region is not an ultrasound picture
 
 class _Box(NamedTuple):
     "A part of the copies: rows `top` to `bottom`, columns `left` to `right`."

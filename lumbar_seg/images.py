@@ -333,7 +333,7 @@ def read_mask(
 def picture_problem(
     path: str | Path, # image file
 ) -> str: # as `read_gray` says it; empty if the beginning of the file is fine
-    "Why a file is no frame or mask, from its beginning: it is empty, no picture at all, or holds several."
+    "Why a file cannot be a frame or mask, from its beginning: it is empty, is not a picture, or holds several."
     with contextlib.suppress(Exception):                        # Pillow raises anything for damaged files
         if Path(path).is_file():                                # opening a pipe would wait for ever
             with Image.open(path) as header:

@@ -172,7 +172,7 @@ _BY_PRODUCT = re.compile(f'{_OF_THE_SYSTEM}|{_OF_PEOPLE}|{_OUR_OWN}', re.IGNOREC
 def is_by_product(
     name: str, # of a file or folder
 ) -> bool:
-    "Is it something that programs or people leave beside frames, and that holds none?"
+    "Is it a by-product that programs or people leave beside frames?"
     return _BY_PRODUCT.fullmatch(name) is not None
 
 # %% ../nbs/00_layout.ipynb #ce6d2e7a
@@ -190,7 +190,7 @@ def _kind_by_content(path):
     return MISNAMED if looks_like_picture or start.startswith(_PICTURE_STARTS) else UNKNOWN
 
 def _unread_kind(path):
-    "A key of `UNREAD_KINDS` for a file that is no picture."
+    "A key of `UNREAD_KINDS` for a file that is not a picture."
     return _KIND_OF_SUFFIX.get(known_ending(path.name).lower()) or _kind_by_content(path)
 
 # %% ../nbs/00_layout.ipynb #91c93275

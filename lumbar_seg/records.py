@@ -215,7 +215,7 @@ MAX_RECORD_MB = 100        # the record of 100,000 frames has 30
 def _too_large(file):
     "Is this file too large to be a record? Warns if so."
     if file.stat().st_size <= MAX_RECORD_MB*1e6: return False
-    warnings.warn(f'{file} is larger than {MAX_RECORD_MB} MB, so it is no record of weights, and is ignored.',
+    warnings.warn(f'{file} is larger than {MAX_RECORD_MB} MB, too large for a record of weights, and is ignored.',
                   stacklevel=4)
     return True
 
@@ -246,7 +246,7 @@ def _uses(record):
 
 def _record_in(file, sha256):
     """The record in a file that has the name for it; None if it is not there, or describes other weights. `DataError`
-    if it is no record at all: who knows what it said?"""
+    if it is not a record at all, since nobody can know which weights it described."""
     if not file.is_file() or _too_large(file): return None
     return read_record(file) if _describes(read_json(file), sha256) else None
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Amount', 'Chance', 'AUGMENTATIONS', 'Augmentation', 'augment_batch']
 
-# %% ../nbs/21_augment.ipynb #e33a2e2a
+# %% ../nbs/21_augment.ipynb #9960bdbe
 from typing import Annotated
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .layout import DataError
 from .storage import checked_settings
 
-# %% ../nbs/21_augment.ipynb #7f4e568d
+# %% ../nbs/21_augment.ipynb #dd912e9d
 def _affine_matrix(degrees, zoom=1., stretch=1., right=0., down=0., side=1., aspect=1.):
     """Matrices [B,2,3] from places in the new picture to places in the old one, as `affine_grid` takes them. `degrees`
     is a tensor [B] and counts counterclockwise; `right` and `down` are in half widths and half heights of the picture;
@@ -29,7 +29,7 @@ def _affine_matrix(degrees, zoom=1., stretch=1., right=0., down=0., side=1., asp
     matrix[:, 1, 0], matrix[:, 1, 1], matrix[:, 1, 2] = sin*width*aspect, cos*height, down
     return matrix
 
-# %% ../nbs/21_augment.ipynb #a5f861dd
+# %% ../nbs/21_augment.ipynb #faac8360
 _KNOTS = 6          # knots of the elastic field, along either side
 _NODES = 33         # places at which the grid is worked out, along either side
 
@@ -42,13 +42,13 @@ def _sampling_grid(matrix, shifts, height, width, device='cpu'):
     nodes = (nodes.permute(0, 3, 1, 2) + bent).contiguous().to(device, non_blocking=True)
     return F.interpolate(nodes, (height, width), mode='bilinear', align_corners=True).permute(0, 2, 3, 1)
 
-# %% ../nbs/21_augment.ipynb #55ce0b11
+# %% ../nbs/21_augment.ipynb #b2314ae3
 def _warp_pair(images, masks, grid):
     "Images and masks [B,1,H,W] where the grid leads; a pixel is bone if more than half of it is."
     both = F.grid_sample(torch.cat([images, masks], 1), grid, align_corners=False)
     return both[:, :1], both[:, 1:].round()
 
-# %% ../nbs/21_augment.ipynb #6db17fff
+# %% ../nbs/21_augment.ipynb #2dc3ed3e
 _ROWS, _COLUMNS = 16, 64        # places of the coarse map of brightness
 _SLIDERS = 8                    # of the time-gain compensation, from the skin down
 
@@ -64,7 +64,7 @@ def _depth_gain(gain, attenuation, sliders):
     curve = F.interpolate(sliders[:, None], _ROWS, mode='linear', align_corners=True)
     return _each(gain) - _each(attenuation)*(_depth() - .5) + curve[..., None]
 
-# %% ../nbs/21_augment.ipynb #6d2991e8
+# %% ../nbs/21_augment.ipynb #766fff8b
 _BLACK = 1e-12       # keeps the logarithm finite, and stays black under any gain
 
 def _relight(images, log_gain, gamma):
@@ -72,7 +72,7 @@ def _relight(images, log_gain, gamma):
     log_gain = F.interpolate(log_gain, images.shape[2:], mode='bilinear', align_corners=False)
     return images.clamp_min(_BLACK).log_().mul_(_each(gamma)).add_(log_gain).exp_().clamp_(max=1)
 
-# %% ../nbs/21_augment.ipynb #df67634d
+# %% ../nbs/21_augment.ipynb #b0e040ab
 _SPREAD = .5        # beams lie this much further apart at the bottom than at the skin
 
 def _skin_shadow(darkness, center, width, slant):
@@ -83,7 +83,7 @@ def _skin_shadow(darkness, center, width, slant):
     distance = (_across() - middle)/(_each(width)*spread)
     return -_each(darkness)*torch.exp(-.5*distance**2)
 
-# %% ../nbs/21_augment.ipynb #47bf5145
+# %% ../nbs/21_augment.ipynb #fe40b4b6
 def _speckle(strength, blend, height, width, generator):
     """Logarithm of the factor on the brightness, [B,1,height,width]: noise of the standard deviation `strength` [B],
     in which each pixel is blended with those above and to the left, `blend` [B,2] from 0 (fine) to 1 (coarse)."""
@@ -94,14 +94,14 @@ def _speckle(strength, blend, height, width, generator):
         noise = (noise + weight*noise.roll(1, 2 + axis))/(1 + weight**2).sqrt()
     return noise.mul_(_each(strength))
 
-# %% ../nbs/21_augment.ipynb #714b699f
+# %% ../nbs/21_augment.ipynb #8d617d6e
 def _blur(images):
     "Mean over 3 x 3 pixels; the edge is continued outward."
     padded = F.pad(images, (1, 1, 1, 1), mode='replicate')
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:])/9
 
-# %% ../nbs/21_augment.ipynb #b09829af
+# %% ../nbs/21_augment.ipynb #7fbf6528
 def _fan(center, half_width, height, width):
     """Which pixels the narrowed fan keeps, bool [B,1,height,width]. `center` and `half_width`, both [B], hold at the
     skin, in half widths of the picture."""
@@ -110,7 +110,7 @@ def _fan(center, half_width, height, width):
     across = _across(width)
     return (across >= left) & (across <= right)
 
-# %% ../nbs/21_augment.ipynb #b3aad761
+# %% ../nbs/21_augment.ipynb #54c6f897
 Amount = Annotated[float, Field(ge=0, le=3)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
@@ -142,7 +142,7 @@ AUGMENTATIONS = {
                            attenuation=.8, tgc=.15, shadows=2, shadow_chance=.35, gamma=.5, speckle=.3, blur=.4),
 }
 
-# %% ../nbs/21_augment.ipynb #4f9dc7d3
+# %% ../nbs/21_augment.ipynb #67e9ef02
 def _within(reach, n, generator):
     "`n` numbers from -reach to reach."
     return (2*torch.rand(n, generator=generator) - 1)*reach
@@ -151,7 +151,9 @@ def _between(low, high, n, generator): return low + (high - low)*torch.rand(n, g
 
 def _happens(chance, n, generator): return torch.rand(n, generator=generator) < chance
 
-# %% ../nbs/21_augment.ipynb #edf92a95
+def _seed(generator): return int(torch.randint(2**31, (), generator=generator))         # on the CPU: nothing waits
+
+# %% ../nbs/21_augment.ipynb #47a314fb
 def _random_geometry(how, n, aspect, generator):
     "Matrices [B,2,3] and shifts of the knots [B,2,6,6]."
     degrees = _within(how.rotation, n, generator)
@@ -162,7 +164,7 @@ def _random_geometry(how, n, aspect, generator):
     softness = _between(0, how.elastic, n, generator)
     return matrix, _each(softness)*torch.randn(n, 2, _KNOTS, _KNOTS, generator=generator)
 
-# %% ../nbs/21_augment.ipynb #5303be8e
+# %% ../nbs/21_augment.ipynb #d543f216
 _DARKNESS, _SHADOW_WIDTH, _SLANT = (.3, 1.8), (.05, .3), .3        # of shadows, as in `_skin_shadow`
 
 def _random_light(how, n, generator):
@@ -178,16 +180,15 @@ def _random_light(how, n, generator):
         log_gain = log_gain + _skin_shadow(darkness*is_there, center, width, slant)
     return log_gain, gamma
 
-# %% ../nbs/21_augment.ipynb #9fd79bd6
+# %% ../nbs/21_augment.ipynb #17e1f00c
 def _random_speckle(how, n, height, width, device, generator):
     "Grain of half of the resolution on the device, [B,1,h,w]."
     strength = _between(0, how.speckle, n, generator).to(device, non_blocking=True)
     blend = torch.rand(n, 2, generator=generator).to(device, non_blocking=True)
-    seed = int(torch.randint(2**31, (), generator=generator))              # a number on the CPU, so nothing waits
-    on_device = torch.Generator(device).manual_seed(seed)
+    on_device = torch.Generator(device).manual_seed(_seed(generator))
     return _speckle(strength, blend, -(-height//2), -(-width//2), on_device)
 
-# %% ../nbs/21_augment.ipynb #e6ea9c50
+# %% ../nbs/21_augment.ipynb #a6c4b317
 _CROP_CENTER, _CROP_WIDTH = .25, (.5, .9)        # of a narrower fan, as in `_fan`
 
 def _narrow_fans(images, masks, how, generator):
@@ -199,7 +200,7 @@ def _narrow_fans(images, masks, how, generator):
     keep = _fan(center, half_width, height, width).to(images.device, non_blocking=True)
     return images*keep, masks*keep
 
-# %% ../nbs/21_augment.ipynb #a3f36b24
+# %% ../nbs/21_augment.ipynb #5889da81
 def _kind(x): return f'{x.dtype} {list(x.shape)} on {x.device}' if isinstance(x, Tensor) else f'a {type(x).__name__}'
 
 def _require_images(images):
@@ -223,7 +224,7 @@ def _require_masks(masks, images):
         raise DataError('masks has values other than 0 and 1. Use `(masks > .5).float()` for probabilities, and '
                         '`(masks > 127).float()` for masks of 0 and 255.')
 
-# %% ../nbs/21_augment.ipynb #4aac9c66
+# %% ../nbs/21_augment.ipynb #c8805d26
 def _aspects(aspect, n):
     "The aspect of each of `n` frames, [n], on the CPU. `DataError` unless they are positive numbers."
     wrong = DataError(f'aspect is {aspect}. It must be the width of the frames over their height, such as 1.33: a '
@@ -234,14 +235,14 @@ def _aspects(aspect, n):
     if not fits or not ((aspects > 0) & aspects.isfinite()).all(): raise wrong
     return aspects.expand(n)
 
-# %% ../nbs/21_augment.ipynb #ecaf370e
+# %% ../nbs/21_augment.ipynb #ebe298ce
 def augment_batch(
     images: Tensor, # float32 [B,1,H,W], from 0 to 1
     masks: Tensor, # float32 [B,1,H,W], 0 or 1, on the device of `images`
     how: Augmentation, # such as `AUGMENTATIONS['strong']`
     aspect: float | Tensor = 1., # true width of the frames over their height, or a float tensor [B] of them on the CPU
     generator: torch.Generator | None = None, # a generator on the CPU; default: the one that `seed_everything` seeds
-) -> tuple[Tensor, Tensor]: # images and masks like those given, which stay as they are
+) -> tuple[Tensor, Tensor]: # images and masks of the same kind; those given stay as they are
     """Each frame with its mask, changed at random in geometry, brightness, shadows, speckle, sharpness and fan. Masks
     stay 0 or 1. `none` returns the tensors that it got. `DataError` for any other tensors, or an invalid aspect."""
     _require_images(images)
@@ -252,14 +253,15 @@ def augment_batch(
     aspects = _aspects(aspect, n)
     if how == Augmentation(): return images, masks
     device = images.device
+    dice = torch.Generator().manual_seed(_seed(generator))
     with torch.no_grad():
-        matrix, shifts = _random_geometry(how, n, aspects, generator)
+        matrix, shifts = _random_geometry(how, n, aspects, dice)
         images, masks = _warp_pair(images, masks, _sampling_grid(matrix, shifts, height, width, device))
-        log_gain, gamma = [x.to(device, non_blocking=True) for x in _random_light(how, n, generator)]
-        speckle = _random_speckle(how, n, height, width, device, generator)
+        log_gain, gamma = [x.to(device, non_blocking=True) for x in _random_light(how, n, dice)]
+        speckle = _random_speckle(how, n, height, width, device, dice)
         log_gain = F.interpolate(log_gain, speckle.shape[2:], mode='bilinear', align_corners=False)
         images = _relight(images, log_gain.add_(speckle), gamma)
-        blurred = _happens(how.blur, n, generator).nonzero()[:, 0].to(device, non_blocking=True)
+        blurred = _happens(how.blur, n, dice).nonzero()[:, 0].to(device, non_blocking=True)
         images[blurred] = _blur(images[blurred])
-        if how.crop: images, masks = _narrow_fans(images, masks, how, generator)
+        if how.crop: images, masks = _narrow_fans(images, masks, how, dice)
     return images, masks

@@ -109,7 +109,7 @@ def command_parser(
 
 # %% ../nbs/61_cli.ipynb #f2c11843
 def train_command(
-    recipe: str = 'resnet34', # resnet34, small or realtime
+    recipe: str = 'strong', # strong, realtime, or the two of the document: resnet34, small
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
     folds: int = 0, # number of folds for cross-validation, 3 or more; 0 trains one model

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMG_SIZE', 'BATCH_SIZE', 'KEEP_MB', 'MAX_KEEP_MB', 'Megabytes', 'resize_pair', 'image_tensor',
-           'UltrasoundBoneDataset', 'LoaderSettings', 'Loaders', 'get_dataloaders', 'loader_report']
+           'UltrasoundBoneDataset', 'LoaderSettings', 'Loaders', 'mean_aspect', 'get_dataloaders', 'loader_report']
 
 # %% ../nbs/20_dataset.ipynb #a8cb7049
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from .layout import DataError, Paths, unread_in
 from .storage import checked_settings
-from .images import require_frame, require_mask
+from .images import read_shape, require_frame, require_mask
 from .frames import frame_problems, pair_files, read_pair
 from .display import progress
 from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
@@ -143,6 +143,7 @@ class LoaderSettings:
     img_size: PositiveInt = IMG_SIZE # side of the square in pixels
     num_workers: NonNegativeInt = 0 # threads that read frames that are not in memory; 0: one after another
     keep_mb: Megabytes = KEEP_MB # memory for the frames of each list, in MB
+    epoch_steps: NonNegativeInt = 0 # batches in an epoch of training; 0: one pass over the frames
 
 # %% ../nbs/20_dataset.ipynb #993df079
 @dataclass
@@ -153,11 +154,20 @@ class Loaders:
     test: DataLoader
 
 # %% ../nbs/20_dataset.ipynb #b7389361
-def _loader(data, batch_size, shuffle):
+def _loader(data, batch_size, shuffle, epoch_steps=0):
     "A loader that asks the dataset for whole batches: `batch_size=None` hands it the list of indices."
-    sampler = RandomSampler(data) if shuffle else SequentialSampler(data)
+    draws = epoch_steps*batch_size if epoch_steps else None              # None: each frame once
+    sampler = RandomSampler(data, num_samples=draws) if shuffle else SequentialSampler(data)
     batches = BatchSampler(sampler, batch_size, drop_last=False)
     return DataLoader(data, sampler=batches, batch_size=None, pin_memory=torch.cuda.is_available())
+
+# %% ../nbs/20_dataset.ipynb #8b4f7776
+def mean_aspect(
+    data: UltrasoundBoneDataset, # any frames
+) -> float:
+    "Width/height of the frames, averaged over their files. `DataError` for a file that is not a picture."
+    shapes = [read_shape(frame) for frame, _ in data.files]
+    return sum(width/height for height, width in shapes)/len(shapes)
 
 # %% ../nbs/20_dataset.ipynb #20e5a110
 def _add_pseudo(train, paths):
@@ -185,10 +195,12 @@ def get_dataloaders(
     num_workers: int = 0, # threads that read frames that are not in memory; 0: one after another
     pseudo: bool = False, # add the pseudo-labeled frames of splits/train_pseudo.txt to training
     keep_mb: float = KEEP_MB, # memory for the frames of each list, in MB
+    epoch_steps: int = 0, # batches in an epoch of training; 0: one pass over the frames
 ) -> Loaders:
     """Loaders of train.txt (shuffled), val.txt and test.txt. `DataError` if a listed file is missing, if a frame is in
     two lists, or for an invalid setting."""
-    chosen = LoaderSettings(batch_size=batch_size, img_size=img_size, num_workers=num_workers, keep_mb=keep_mb)
+    chosen = LoaderSettings(batch_size=batch_size, img_size=img_size, num_workers=num_workers, keep_mb=keep_mb,
+                            epoch_steps=epoch_steps)
     paths = Paths(root)
     read_splits(paths)             # refuses a frame in two lists
     loaders = {}
@@ -196,7 +208,7 @@ def get_dataloaders(
         data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/f'{part}.txt',
                                      chosen.img_size, chosen.keep_mb, chosen.num_workers)
         if pseudo and part == 'train': _add_pseudo(data, paths)
-        loaders[part] = _loader(data, chosen.batch_size, shuffle=part == 'train')
+        loaders[part] = _loader(data, chosen.batch_size, part == 'train', chosen.epoch_steps)
     return Loaders(**loaders)
 
 # %% ../nbs/20_dataset.ipynb #f0180b6d

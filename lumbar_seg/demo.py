@@ -30,7 +30,7 @@ from .report import Report, evaluate_and_report
 # %% ../nbs/60_demo.ipynb #550b6faa
 DEMO_ROOT = 'data/demo'
 DEMO_SETTINGS = {
-    'resnet34': dict(epochs=8, img_size=128, lr=1e-3, encoder_weights='none'),
+    'strong': dict(epochs=8, epoch_steps=20, img_size=128, encoder_weights='none'),
     'small': dict(epochs=12, img_size=128, lr=3e-3, base_ch=16),
 }
 
@@ -62,7 +62,7 @@ def _prepare_frames(root, n_labelled, n_raw):
 # %% ../nbs/60_demo.ipynb #0cb36ea7
 def _train_models(root, quick):
     for name, settings in DEMO_SETTINGS.items():
-        if quick: settings = settings | {'epochs': 1}
+        if quick: settings = settings | {'epochs': 1, 'epoch_steps': 2}
         _step(f'Train the {name} model')
         result = train(recipe(name, **settings), root, quiet=True)
         best = result.best
@@ -71,7 +71,7 @@ def _train_models(root, quick):
 
 # %% ../nbs/60_demo.ipynb #a6f4c084
 def _make_masks(root):
-    _step('Predict masks for the raw frames with the resnet34 model')
+    _step('Predict masks for the raw frames with the strong model')
     print(f'{len(predict_folder(root).done)} masks')
     _step('Make pseudo-labels with the small model')
     plausible = pseudo_label(root).stats.plausible

@@ -34,6 +34,7 @@ from .viz import contact_sheet, overlay
 from .reviews import DECISIONS, OPEN_STATES, REVIEW_COLUMNS, TAKEN_BACK, DecidedMeanwhile, ReviewTable
 from .reviews import describe_review, review_state, reviews_path
 from .metrics import frame_scores, unit_of
+from .prediction import CONFIDENCE, read_confidence
 from .pseudo_labels import mask_stats
 from .drawing import ChangedMeanwhile, Draft, Drawing, DrawnOn, adopt_old_draft, draft_path, drop_saved_draft
 from .drawing import find_drafts, manual_mask, mask_state, save_drawing, smooth_mask, what_changed
@@ -64,11 +65,14 @@ def source_table(
     paths: Paths, # data layout
     source: Source, # from `find_source`
 ) -> pd.DataFrame: # columns of numbers, indexed by filename
-    "Numbers about the frames from the source's CSV and frames.csv. `DataError` if the CSV has no column `filename`."
+    """Numbers about the frames from the source's CSV, the confidence of its masks, and frames.csv. `DataError` if the
+    CSV has no column `filename`."""
     tables = []
     if source.table and source.table.exists():
         table = read_table(source.table, dtype=str).drop_duplicates('filename').set_index('filename')
         tables.append(table.apply(as_numbers))
+    confidence = read_confidence(source.masks)
+    if confidence: tables.append(pd.DataFrame({CONFIDENCE: confidence}))
     tables.append(read_frames_csv(paths))
     joined = pd.concat([table.select_dtypes('number') for table in tables], axis=1)
     return joined.loc[:, ~joined.columns.duplicated()]           # if both have a column, the source's wins

@@ -115,6 +115,7 @@ def train_command(
     folds: int = 0, # number of folds for cross-validation, 3 or more; 0 trains one model
     include_test: bool = False, # with folds: deal out the test list as well
     pixel_size: str | None = None, # with folds: mm (0.2, or height x width), for frames without one in frames.csv
+    tta: bool = False, # with folds: score the mean over each frame and its mirror image
     **settings, # fields of `TrainConfig`
 ):
     "Train on train.txt and keep the weights that do best on val.txt, or cross-validate. An interrupted run resumes."
@@ -122,7 +123,7 @@ def train_command(
     config = training.recipe(recipe, **settings)
     if not folds: return training.train(config, root, replace)
     from lumbar_seg.folds import cross_validate
-    return cross_validate(config, root, folds, include_test, replace, pixel_size)
+    return cross_validate(config, root, folds, include_test, replace, pixel_size, tta=tta)
 
 # %% ../nbs/61_cli.ipynb #fd8326ce
 def _add_train_settings(parser):
@@ -164,7 +165,7 @@ FIGURES = ('samples', 'pairs', 'predictions', 'masks')
 
 def _draw(kind, root, weights, seed, device, count, size):
     """The figure of a kind, and what could not be shown. `count` is empty or holds the number of frames; `size` holds
-    img_size and threshold."""
+    img_size, threshold and tta."""
     from lumbar_seg import analysis, prediction, viz
     if kind == 'samples': return viz.show_samples(root, seed=seed, **count), []
     if kind == 'pairs': return viz.show_pairs(root, seed=seed, **count), []
@@ -199,16 +200,18 @@ def show(
     out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder
     img_size: int | None = None, # for predictions: side of the network's input in pixels; default: as recorded
     threshold: float | None = None, # for predictions: probability above which a pixel is bone; default: as recorded
+    tta: bool = False, # for predictions: average over each frame and its mirror image
 ) -> Shown:
     "Write a figure: random samples, random pairs, predictions beside the truth, or histograms of the masks."
     from lumbar_seg.storage import atomic_write, set_aside
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
     if n is not None and n < 1: raise DataError(f'n must be at least 1, not {n}.')
-    if kind != 'predictions' and (img_size is not None or threshold is not None):
-        raise DataError(f'img_size and threshold are for predictions, not for {kind}.')
+    if kind != 'predictions' and (img_size is not None or threshold is not None or tta):
+        raise DataError(f'img_size, threshold and tta are for predictions, not for {kind}.')
     paths = Paths(root)
     path = _figure_file(out, paths) if out else paths.root/'figures'/f'{kind}.png'
-    count, size = {} if n is None else {'n': n}, {'img_size': img_size, 'threshold': threshold}
+    count = {} if n is None else {'n': n}
+    size = {'img_size': img_size, 'threshold': threshold, 'tta': tta}
     figure, failed = _draw(kind, root, weights, seed, device, count, size)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, bbox_inches='tight')

@@ -216,6 +216,7 @@ def cross_validate(
     replace: bool = False, # set earlier folds of this name aside
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     quiet: bool = False, # print no line for each epoch
+    tta: bool = False, # score the mean over each frame and its mirror image; takes twice as long
 ) -> CrossValidation:
     """Train and test K models, each on its fold; score all frames together; save the ensemble. When repeated, it does
     what is left. `DataError` for pseudo-labels, and for lists or pixel sizes that do not work with folds."""
@@ -231,13 +232,14 @@ def cross_validate(
         of_fold = dataclasses.replace(config, weights=f'{stem}_fold{number}of{k}.pth')
         trained = train(of_fold, fold, replace, quiet)
         weights, thresholds = trained.weights, fold_thresholds(fold, trained.record)
-        model = model_segmenter(fold, weights, config.device, thresholds=thresholds)
+        model = model_segmenter(fold, weights, config.device, thresholds=thresholds, tta=tta)
         evaluations.append(evaluate_segmenter(fold, model, 'test', pixel_size))
         members.append(weights)
     ensemble = paths.models/f'{stem}_folds{k}.pth'
     if not _is_made_of(ensemble, members):
         set_aside(ensemble, record_path(ensemble))
         save_ensemble(ensemble, members, {'folds': k, 'include_test': include_test})
-    pooled = pool_evaluations(evaluations, ensemble.stem, paths.reports/f'{ensemble.stem}_all_folds')
+    name = ensemble.stem + ('_tta' if tta else '')
+    pooled = pool_evaluations(evaluations, name, paths.reports/f'{name}_all_folds')
     table = pd.DataFrame([evaluation.row for evaluation in evaluations], index=range(1, k + 1))
     return CrossValidation(table, write_report([pooled]), ensemble)

@@ -79,6 +79,7 @@ class Thresholds:
     fallback: Annotated[bool, Field(strict=True)] = True # keep the largest component if there are only specks?
     plausible_min: _Fraction = .001 # a mask with a smaller area is not plausible
     plausible_max: _Fraction = .15 # nor is one with a larger area
+    min_confidence: _Fraction | None = None # nor one that the network is less sure of; None: confidence is not asked
     measured_on: str = '' # the masks that these numbers come from, if they were measured
 
     def __post_init__(self):

@@ -77,9 +77,9 @@ def command_function(
 
 # %% ../nbs/61_cli.ipynb #20e583b5
 def _value_type(annotation):
-    "The type that argparse converts text to: int for `int | None`, str for a choice of texts."
+    "The type that argparse converts text to: int for `int | None`, str for `int | str` and a choice of texts."
     kinds = typing.get_args(annotation) or (annotation,)
-    return next((kind for kind in kinds if kind in (int, float)), str)
+    return next((kind for kind in (str, int, float) if kind in kinds), str)
 
 # %% ../nbs/61_cli.ipynb #fc16ac88
 def _add_option(parser, name, annotation, default, text):
@@ -198,7 +198,7 @@ def show(
     seed: int = 0, # which samples or pairs
     device: str = 'auto', # for predictions: auto, cpu, cuda or mps
     out: str | None = None, # file to write, an earlier one is set aside; default: figures/<kind>.png in the data folder
-    img_size: int | None = None, # for predictions: side of the network's input in pixels; default: as recorded
+    img_size: int | str | None = None, # for predictions: network's input, 256 or 192x288; default: as recorded
     threshold: float | None = None, # for predictions: probability above which a pixel is bone; default: as recorded
     tta: bool = False, # for predictions: average over each frame and its mirror image
 ) -> Shown:

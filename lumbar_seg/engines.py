@@ -26,6 +26,7 @@ from .layout import DataError
 from .storage import exclusive, sync_to_disk, temporary_name
 from .records import file_hash
 from .runtime import cores, pick_device
+from .dataset import input_size
 
 # %% ../nbs/33_engines.ipynb #bdf57fa5
 def fold_batch_norm(
@@ -37,16 +38,16 @@ def fold_batch_norm(
 
 # %% ../nbs/33_engines.ipynb #a209549a
 def require_squares(
-    batch: np.ndarray, # to be checked: float32 [B,C,s,s], gray values from 0 to 1
+    batch: np.ndarray, # to be checked: float32 [B,C,h,w], gray values from 0 to 1
 ) -> np.ndarray: # the same
     "The frames as the network takes them. `DataError` for any other array."
     if isinstance(batch, np.ndarray) and batch.dtype == np.float32 and batch.ndim == 4 and batch.size: return batch
     given = f'{batch.dtype} {list(batch.shape)}' if hasattr(batch, 'dtype') else f'a {type(batch).__name__}'
-    raise DataError(f'An engine takes an array of float32 [B,C,s,s], gray values from 0 to 1, not {given}. Make it of '
+    raise DataError(f'An engine takes an array of float32 [B,C,h,w], gray values from 0 to 1, not {given}. Make it of '
                     'frames with `image_tensor`, or use `Predictor.probabilities`, which takes the frames themselves.')
 
 class TorchEngine:
-    "PyTorch on any device. Called with float32 [B,C,s,s] in [0, 1], gives logits float32 [B,s,s]."
+    "PyTorch on any device. Called with float32 [B,C,h,w] in [0, 1], gives logits float32 [B,h,w]."
     def __init__(self,
         model: nn.Module, # network in eval mode
         device: torch.device, # where to compute
@@ -88,7 +89,7 @@ CONVERTED = '.converted'
 
 def converted_path(
     weights: Path, # a `.pth` file
-    img_size: int, # side of the network's input
+    img_size: int | str, # of the network's input, as `input_size` takes it
     kind: str, # of conversion
 ) -> Path:
     "Where the converted network of exactly these weights is kept."
@@ -128,14 +129,14 @@ def openvino_network(
     model: nn.Module, # network in eval mode
     weights: Path, # its file; the converted network is kept in a folder beside it
     in_channels: int, # of the network's input
-    img_size: int, # side of the network's input
+    img_size: int | str, # of the network's input, as `input_size` takes it
 ): # `openvino.Model`
     "The network converted to OpenVINO in 32 bits: once, or in every run if nothing can be written beside the weights."
     openvino = quiet_openvino()
     path = converted_path(weights, img_size, f'ov{openvino.__version__[:6]}')
     kept = read_openvino(path)
     if kept is not None: return kept
-    shape = (1, in_channels, img_size, img_size)
+    shape = (1, in_channels, *input_size(img_size))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)        # of torch.jit, which PyTorch is retiring
         converted = openvino.convert_model(model, example_input=torch.zeros(shape), input=shape)
@@ -144,7 +145,7 @@ def openvino_network(
 
 # %% ../nbs/33_engines.ipynb #eacdb5bb
 class OpenVINOEngine:
-    "OpenVINO on the CPU. Called with float32 [B,C,s,s] in [0, 1], gives logits float32 [B,s,s]."
+    "OpenVINO on the CPU. Called with float32 [B,C,h,w] in [0, 1], gives logits float32 [B,h,w]."
     def __init__(self,
         converted, # `openvino.Model`
     ):
@@ -183,7 +184,7 @@ def make_engine(
     model: nn.Module, # network in eval mode
     weights: Path, # its file
     in_channels: int, # of the network's input
-    img_size: int, # side of the network's input
+    img_size: int | str, # of the network's input, as `input_size` takes it
     device: str = 'auto', # auto, cpu, cuda or mps
     engine: str = 'auto', # auto, torch, openvino or openvino-int8
 ) -> TorchEngine | OpenVINOEngine:

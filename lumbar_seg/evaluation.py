@@ -180,7 +180,7 @@ def model_segmenter(
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # without post-processing
     thresholds: Thresholds | None = None, # of post-processing; default: as for `lumbar_seg predict`
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Segmenter:
@@ -255,7 +255,7 @@ def choose_segmenter(
     masks: str | None, # a folder of masks in place of a model
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # without post-processing
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Segmenter:
@@ -611,7 +611,7 @@ def evaluate(
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Evaluation:

@@ -22,7 +22,7 @@ from .records import WeightsRecord, file_hash, is_record_of, join_data, read_rec
 from .records import recorded_dice, versions
 from .splits import PARTS, Splits, read_split, read_splits
 from .models import Ensemble, load_checkpoint, save_checkpoint
-from .training import TrainConfig, best_threshold, train
+from .training import TrainConfig, best_threshold, size_for, train
 from .postprocess import Thresholds, thresholds_for, thresholds_from
 from .analysis import analyze_masks
 from .evaluation import Evaluation, evaluate_segmenter, model_segmenter, pool_evaluations, show_scores
@@ -224,6 +224,7 @@ def cross_validate(
         raise DataError('Pseudo-labels come from a model that has seen frames of every fold. '
                         'Train with pseudo-labels or with folds, not with both.')
     paths, stem = Paths(root), Path(config.weights).stem
+    config = dataclasses.replace(config, img_size=size_for(config, paths))            # the same in all folds
     folds = make_folds(paths, k, config.seed, include_test, replace)
     _require_one_unit(paths, folds, pixel_size)
     evaluations, members = [], []

@@ -163,7 +163,7 @@ def pseudo_label(
     device: str = 'auto', # auto, cpu, cuda or mps
     batch_size: int | None = None, # frames at a time; default: 1 on a CPU, 8 on an NVIDIA GPU
     replace: bool = False, # set earlier pseudo-labels of another model aside
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> PseudoReport:

@@ -161,7 +161,7 @@ def quantize(
     weights: str | None = None, # weights to use; default: models/unet_best.pth
     n: int = CALIBRATION_FRAMES, # frames of train.txt to choose the integers by
     seed: int = 0, # which ones
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
 ) -> Gate:
     "Make an 8-bit copy of a network for the CPU, and keep it if it gives the same masks on val.txt."

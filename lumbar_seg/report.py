@@ -551,9 +551,9 @@ def evaluate_and_report(
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     device: str = 'auto', # auto, cpu, cuda or mps
     raw: bool = False, # score the thresholded prediction without post-processing
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
-    compare_img_size: int | None = None, # the same for the weights to compare with
+    compare_img_size: int | str | None = None, # the same for the weights to compare with
     compare_threshold: float | None = None, # the same for the weights to compare with
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Report:

@@ -116,7 +116,7 @@ def select_command(
     by: str = BY[0], # brightness, which needs no network, or uncertainty: what a trained network is least sure of
     weights: str | None = None, # by uncertainty: weights to use; default: models/unet_best.pth
     device: str | None = None, # by uncertainty: auto, cpu, cuda or mps; default: auto
-    img_size: int | None = None, # by uncertainty: side of the network's input in pixels; default: as recorded
+    img_size: int | str | None = None, # by uncertainty: network's input, 256 or 192x288; default: as recorded
     threshold: float | None = None, # by uncertainty: probability above which a pixel is bone; default: as recorded
     tta: bool = False, # by uncertainty: average over each frame and its mirror image; takes twice as long
     **settings, # parameters of `select_frames`

@@ -186,7 +186,7 @@ def select_uncertain(
     n: int = TOP_N, # how many frames to propose
     weights: str | None = None, # weights to use; default: models/unet_best.pth
     device: str = 'auto', # auto, cpu, cuda or mps
-    img_size: int | None = None, # side of the network's input in pixels; default: as recorded with the weights
+    img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Selection:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BASE_CH', 'MIN_UNET_SIZE', 'AUTO_SIZE', 'TrainSize', 'RECIPES', 'DEFAULT_RECIPE', 'LOOK_EVERY', 'THRESHOLDS',
-           'DAMAGED', 'SAVE_EVERY', 'TrainConfig', 'recipe', 'make_loss', 'forward', 'Extra', 'train_epoch', 'validate',
+           'DAMAGED', 'SAVE_EVERY', 'TrainConfig', 'recipe', 'forward', 'Extra', 'train_epoch', 'validate',
            'averaged_weights', 'threshold_table', 'best_threshold', 'TrainResult', 'size_for', 'train', 'show_history']
 
 # %% ../nbs/24_training.ipynb #0d652648
@@ -37,8 +37,9 @@ from .splits import audit_splits, read_splits
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset
 from .dataset import checked_size, frame_like_size, get_dataloaders, input_size, mean_aspect, size_name
 from .augment import AUGMENTATIONS, augment_batch
-from .losses import ALPHA, PROBABILITY_THRESHOLD, BCEDiceLoss, batch_dice
-from .models import BASE_CH, MODELS, build_model, load_checkpoint, save_checkpoint, save_tensors
+from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice, loss_problem, make_loss
+from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
+from .models import save_checkpoint, save_tensors
 
 # %% ../nbs/24_training.ipynb #24c0d204
 def _check_weights_name(name):
@@ -60,24 +61,33 @@ def _check_img_size(img_size):
 
 TrainSize = Annotated[int | str, AfterValidator(_check_img_size)]
 
+def _without(problem):
+    "A check for a setting: its value, if `problem` of it is empty, else `ValueError`."
+    def check(value):
+        text = problem(value)
+        if text: raise ValueError(text)
+        return value
+    return AfterValidator(check)
+
 @checked_settings
 class TrainConfig:
     "All settings of a training run. `DataError` for an invalid value, naming the setting."
-    model: Literal[MODELS] = 'resnet34' # network: resnet34, small or realtime
+    model: Annotated[str, _without(model_problem)] = 'resnet34' # resnet34, small, realtime, or such as FPN:resnet18
     weights: Annotated[str, AfterValidator(_check_weights_name)] = 'unet_best.pth' # file name in the folder models/
     epochs: PositiveInt = 15 # passes over the training frames, or parts of epoch_steps batches
     epoch_steps: NonNegativeInt = 0 # batches in an epoch; 0: one pass over the training frames
     patience: NonNegativeInt = 0 # stop after this many epochs without a better val Dice; 0: never
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4 # learning rate of AdamW; with one_cycle the highest
     schedule: Literal['constant', 'one_cycle'] = 'constant' # of the learning rate: constant, or one_cycle
-    loss: Literal['bce', 'bce_dice'] = 'bce' # bce, or bce_dice for both
+    loss: Annotated[str, _without(loss_problem)] = 'bce' # bce, bce_dice for both, or such as tversky
     alpha: Annotated[float, Field(ge=0, le=1)] = ALPHA # weight of the cross-entropy in bce_dice
     augment: Literal[tuple(AUGMENTATIONS)] = 'none' # how strongly frames are varied while training
     average: Annotated[float, Field(ge=0, lt=1)] = 0. # decay of the averaged weights, such as 0.99; 0: none
     batch_size: PositiveInt = BATCH_SIZE # frames in a batch
     img_size: TrainSize = IMG_SIZE # of the input: 256 for a square, 192x288, or auto: the shape of the frames
     base_ch: Annotated[int, Field(gt=0, le=MAX_BASE_CH)] = BASE_CH # width of the small network
-    encoder_weights: Literal['imagenet', 'none'] = 'imagenet' # start of the encoder: imagenet (downloaded once) or none
+    encoder_weights: str = 'imagenet' # start of the encoder: imagenet (downloaded once), none, or others that it has
+    init: str = '' # file of weights to start from: of this network, or of its encoder
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0 # the same seed gives the same weights on one CPU machine
     device: str = 'auto' # auto, cpu, cuda or mps
     precision: Literal[tuple(PRECISIONS)] = 'auto' # auto (half where the GPU or CPU is made for it), full, bf16 or fp16
@@ -86,9 +96,16 @@ class TrainConfig:
     pseudo: bool = False # also train on the pseudo-labeled frames of splits/train_pseudo.txt
 
     def __post_init__(self):
-        if self.model == 'small' or self.img_size == AUTO_SIZE: return
-        if min(input_size(self.img_size)) < MIN_UNET_SIZE:
-            raise DataError(f'img_size: the network {self.model} needs {MIN_UNET_SIZE} or more, not {self.img_size}')
+        size = 0 if self.img_size == AUTO_SIZE else self.img_size
+        if size and self.model in MODELS and self.model != 'small' and min(input_size(size)) < MIN_UNET_SIZE:
+            raise DataError(f'img_size: the network {self.model} needs {MIN_UNET_SIZE} or more, not {size}')
+        problem = model_problem(self.model, size, None if self.init else self.start)
+        if problem: raise DataError(f'model, img_size and encoder_weights: {problem}')
+
+    @property
+    def start(self) -> str | None:
+        "What the encoder starts from; None for random weights."
+        return None if self.encoder_weights == 'none' else self.encoder_weights
 
 # %% ../nbs/24_training.ipynb #fc9cb0e3
 RECIPES = {
@@ -109,13 +126,6 @@ def recipe(
     if name not in RECIPES: raise DataError(f"There is no recipe '{name}'. Choose one of: {', '.join(RECIPES)}.")
     given = {field: value for field, value in changes.items() if value is not None}
     return replace(RECIPES[name], **given)
-
-# %% ../nbs/24_training.ipynb #c2443646
-def make_loss(
-    config: TrainConfig, # its `loss` and `alpha` count
-) -> nn.Module: # takes logits and target, returns a scalar
-    "The loss of a recipe."
-    return BCEDiceLoss(config.alpha) if config.loss == 'bce_dice' else nn.BCEWithLogitsLoss()
 
 # %% ../nbs/24_training.ipynb #8b32b900
 def forward(
@@ -318,8 +328,7 @@ def _augmentation(config, data):
 def _new_run(config, weights, loaders, device, record, extra):
     "A run before its first epoch; the seed decides its weights. The record gets what the network starts from."
     seed_everything(config.seed)
-    encoder_weights = None if config.encoder_weights == 'none' else config.encoder_weights
-    model, record['encoder_start'] = build_model(config.model, config.base_ch, encoder_weights)
+    model, record['encoder_start'] = build_model(config.model, config.base_ch, config.start, config.init)
     model.to(device, memory_format=memory_layout(device))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr)
     half = half_precision(config.precision, device)
@@ -476,6 +485,7 @@ def _new_record(config, paths, loaders, device, extra):
         settings |= extra.settings
     record = {'settings': settings, 'device': str(device), 'versions': versions(),
               'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
+    if config.init: record['init'] = check_init(config.model, config.base_ch, config.init)
     if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
@@ -530,7 +540,7 @@ def _run_epoch(run, epoch, quiet):
     "Train and validate once; append the row to the history of the record and return it."
     began = time.perf_counter()
     label = None if quiet else f'epoch {epoch}/{run.config.epochs}'
-    loss_function = make_loss(run.config)
+    loss_function = make_loss(run.config.loss, run.config.alpha)
     train_loss = train_epoch(run.model, run.loaders.train, loss_function, run.optimizer, run.device, label,
                              run.half, run.scaler, run.after_step, run.batch_parts, run.augment, run.extra)
     val_loss, val_dice = validate(run.result, run.loaders.val, loss_function, run.device, run.half, run.batch_parts)

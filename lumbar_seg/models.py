@@ -111,7 +111,7 @@ def encoder_network(
     torch.set_rng_state(generator_state)       # the failed try drew random numbers; a seed must give the same weights
     return _smp_network(name, None, in_channels), 'random'
 
-# %% ../nbs/23_models.ipynb #844d2b59
+# %% ../nbs/23_models.ipynb #3c216a5d
 def _architectures():
     "Name in lower case -> name, such as `unetplusplus` -> `UnetPlusPlus`."
     from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
@@ -129,7 +129,7 @@ def _is_encoder(name):
     from segmentation_models_pytorch.encoders import encoders
     return timm.is_model(name[3:]) if name.startswith('tu-') else name in encoders
 
-# %% ../nbs/23_models.ipynb #e5b5b529
+# %% ../nbs/23_models.ipynb #72b82a1d
 ENCODER_LIST = 'https://smp.readthedocs.io/en/latest/encoders.html'
 
 def _near(name, names):
@@ -150,7 +150,7 @@ def _name_problem(name):
     return (f"there is no encoder '{encoder}'.{_near(encoder, encoder_names())} All are listed by "
             f'`lumbar_seg.models.encoder_names()` and at {ENCODER_LIST}')
 
-# %% ../nbs/23_models.ipynb #89084c3a
+# %% ../nbs/23_models.ipynb #7f95d896
 def _on_meta(name):
     "The network with this name, without memory for its numbers. Leaves the random numbers as they are."
     with torch.random.fork_rng(devices=[]):
@@ -180,7 +180,7 @@ def size_problem(
 
 def _first_line(error): return str(error).strip().split('\n')[0].rstrip('.') or type(error).__name__
 
-# %% ../nbs/23_models.ipynb #c697ffa2
+# %% ../nbs/23_models.ipynb #fcd66ab4
 DILATED = ('deeplabv3', 'deeplabv3plus', 'pan')
 
 def _refusal(name, error):
@@ -208,7 +208,7 @@ def _weights_problem(encoder, encoder_weights):
     have = f"has weights of other names: {', '.join(there)}" if there else 'has none to download'
     return f"there are no {encoder_weights} weights for {encoder}, which {have}. Use `none` for a random start"
 
-# %% ../nbs/23_models.ipynb #2d1614f4
+# %% ../nbs/23_models.ipynb #0f2fedde
 @functools.cache
 def model_problem(
     name: str, # of a network
@@ -432,7 +432,7 @@ def _require_gray_or_rgb(channels):
 # %% ../nbs/23_models.ipynb #54689cf0
 DECODERS = {             # how a name in the decoder begins -> whose decoder it is
     'decoder.blocks.x_0_0.': 'UnetPlusPlus', 'decoder.p5.': 'FPN', 'decoder.aspp.0.': 'DeepLabV3Plus',
-    'decoder.aspp.': 'DeepLabV3', 'decoder.blocks.0.block.': 'Linknet', 'decoder.center.': 'MAnet',
+    'decoder.aspp.': 'DeepLabV3', 'decoder.blocks.0.block.': 'Linknet', 'decoder.center.top_conv.': 'MAnet',
     'decoder.fpa.': 'PAN', 'decoder.feature_norms.': 'UPerNet', 'decoder.psp.': 'PSPNet',
     'decoder.mlp_stage.': 'Segformer', 'decoder.projection_blocks.': 'DPT',
 }
@@ -448,7 +448,7 @@ def _architecture(state):
         if any(name.startswith(beginning) for name in state): return architecture
     return 'Unet'
 
-# %% ../nbs/23_models.ipynb #f05c58ea
+# %% ../nbs/23_models.ipynb #8fc91a2e
 def _shapes(state, without=''):
     "Name -> shape, without what batch norm counts and without the channels of the input."
     shapes = {}
@@ -469,7 +469,7 @@ def _encoder_shapes(name):
     "The `_shapes` of an encoder."
     return _shapes(_on_meta(f'Unet:{name}').encoder.state_dict())
 
-# %% ../nbs/23_models.ipynb #534fbdc2
+# %% ../nbs/23_models.ipynb #fd91c2b6
 def _smp_encoder(state):
     "The name of the encoder with these names and shapes. `ValueError` if there is none, or more than one."
     from segmentation_models_pytorch.encoders import encoders
@@ -512,7 +512,7 @@ def _smp_name(state):
         if architecture == 'Unet' and theirs == _network_shapes(name): return name
     return f'{architecture}:{_smp_encoder(state)}'
 
-# %% ../nbs/23_models.ipynb #88acd33c
+# %% ../nbs/23_models.ipynb #28b967c8
 def _empty_model(state, name=''):
     """The network with these names and shapes, its weights still random. `name` is that of its record, if it has one.
     `ValueError` or `LookupError` if there is no such network."""
@@ -637,7 +637,7 @@ def read_state_dict(
     _require_finite(state, path)
     return state
 
-# %% ../nbs/23_models.ipynb #387f6355
+# %% ../nbs/23_models.ipynb #1811c2de
 def _say_what_it_is(state, path):
     "Warn if a network without a record is not one of ours but was recognized as another one."
     members = _members(state)
@@ -666,7 +666,7 @@ def load_checkpoint(
     if network is None and not record: _say_what_it_is(state, path)
     return model.eval(), record
 
-# %% ../nbs/23_models.ipynb #afb246e4
+# %% ../nbs/23_models.ipynb #4d13fb4e
 MIN_TAKEN = .9           # of the tensors of an encoder; fewer have the same names by accident
 
 def _as_wanted(tensor, shape):
@@ -689,7 +689,7 @@ def _key(name):
     "A name without the words of wrappers, and with underscores for dots."
     return '_'.join(word for word in name.split('.') if word not in WRAPPERS).replace('.', '_')
 
-# %% ../nbs/23_models.ipynb #089fae1e
+# %% ../nbs/23_models.ipynb #24e86646
 def _parts(network):
     "What can be taken from a file: part -> (key -> (name, shape)). The whole network first."
     state = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -716,7 +716,7 @@ def _matches(tables, wanted):
 
 def _count(taken): return sum(not name.endswith(UNUSED) for name in taken)
 
-# %% ../nbs/23_models.ipynb #1606c24e
+# %% ../nbs/23_models.ipynb #6104558b
 def _best_match(tables, network, path):
     "The part that a file has, and its tensors. `DataError` if it has none, or several different ones."
     closest, parts = {}, _parts(network)
@@ -745,7 +745,7 @@ def _init_tensors(network, path):
     _require_finite(taken, path)
     return part, taken
 
-# %% ../nbs/23_models.ipynb #5dda0f48
+# %% ../nbs/23_models.ipynb #3ef74fe0
 def check_init(
     name: str, # of a network, as in `build_model`
     base_ch: int, # width of the small network

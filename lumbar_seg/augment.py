@@ -43,10 +43,10 @@ def _sampling_grid(matrix, shifts, height, width, device='cpu'):
     return F.interpolate(nodes, (height, width), mode='bilinear', align_corners=True).permute(0, 2, 3, 1)
 
 # %% ../nbs/21_augment.ipynb #b2314ae3
-def _warp_pair(images, masks, grid):
-    "Images and masks [B,1,H,W] where the grid leads; a pixel is bone if more than half of it is."
+def _warp_pair(images, masks, grid, soft=False):
+    "Images and masks [B,1,H,W] where the grid leads. Unless `soft`, a pixel is bone if more than half of it is."
     both = F.grid_sample(torch.cat([images, masks], 1), grid, align_corners=False)
-    return both[:, :1], both[:, 1:].round()
+    return both[:, :1], both[:, 1:] if soft else both[:, 1:].round()
 
 # %% ../nbs/21_augment.ipynb #2dc3ed3e
 _ROWS, _COLUMNS = 16, 64        # places of the coarse map of brightness
@@ -214,15 +214,19 @@ def _require_images(images):
     if not (low >= 0 and high <= 1):
         raise DataError(f'images has values from {low:g} to {high:g}. They must lie between 0 and 1: divide by 255.')
 
-def _require_masks(masks, images):
-    "`DataError` unless these are the masks of the images, float32 and 0 or 1."
+def _require_masks(masks, images, soft):
+    "`DataError` unless these are the masks of the images, float32 and 0 or 1 (`soft`: from 0 to 1)."
     fits = isinstance(masks, Tensor) and masks.dtype == torch.float32 and masks.shape == images.shape
     if not fits or masks.device != images.device:
         raise DataError(f'masks is {_kind(masks)}, and images is {_kind(images)}. Both must be float32 tensors '
                         '[B,1,H,W] of one shape on one device: `(masks > 127).float()` for masks of 0 and 255.')
-    if masks.device.type == 'cpu' and not (masks*masks == masks).all():
-        raise DataError('masks has values other than 0 and 1. Use `(masks > .5).float()` for probabilities, and '
-                        '`(masks > 127).float()` for masks of 0 and 255.')
+    if masks.device.type != 'cpu': return
+    low, high = masks.aminmax()
+    if soft and not (low >= 0 and high <= 1):
+        raise DataError(f'masks has values from {low:g} to {high:g}. Probabilities lie between 0 and 1.')
+    if not soft and not (masks*masks == masks).all():
+        raise DataError('masks has values other than 0 and 1. Use soft=True or `(masks > .5).float()` for '
+                        'probabilities, and `(masks > 127).float()` for masks of 0 and 255.')
 
 # %% ../nbs/21_augment.ipynb #c8805d26
 def _aspects(aspect, n):
@@ -242,11 +246,13 @@ def augment_batch(
     how: Augmentation, # such as `AUGMENTATIONS['strong']`
     aspect: float | Tensor = 1., # true width of the frames over their height, or a float tensor [B] of them on the CPU
     generator: torch.Generator | None = None, # a generator on the CPU; default: the one that `seed_everything` seeds
+    soft: bool = False, # the masks are probabilities from 0 to 1, and stay so
 ) -> tuple[Tensor, Tensor]: # images and masks of the same kind; those given stay as they are
     """Each frame with its mask, changed at random in geometry, brightness, shadows, speckle, sharpness and fan. Masks
-    stay 0 or 1. `none` returns the tensors that it got. `DataError` for any other tensors, or an invalid aspect."""
+    stay 0 or 1, unless `soft`. `none` returns the tensors that it got. `DataError` for any other tensors, or an invalid
+    aspect."""
     _require_images(images)
-    _require_masks(masks, images)
+    _require_masks(masks, images, soft)
     if not isinstance(how, Augmentation):
         raise DataError(f"how is {how!r}. It must be an Augmentation, such as AUGMENTATIONS['strong'].")
     n, _, height, width = images.shape
@@ -256,7 +262,7 @@ def augment_batch(
     dice = torch.Generator().manual_seed(_seed(generator))
     with torch.no_grad():
         matrix, shifts = _random_geometry(how, n, aspects, dice)
-        images, masks = _warp_pair(images, masks, _sampling_grid(matrix, shifts, height, width, device))
+        images, masks = _warp_pair(images, masks, _sampling_grid(matrix, shifts, height, width, device), soft)
         log_gain, gamma = [x.to(device, non_blocking=True) for x in _random_light(how, n, dice)]
         speckle = _random_speckle(how, n, height, width, device, dice)
         log_gain = F.interpolate(log_gain, speckle.shape[2:], mode='bilinear', align_corners=False)

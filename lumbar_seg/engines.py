@@ -33,8 +33,10 @@ def fold_batch_norm(
     model: nn.Module, # network in eval mode
 ) -> nn.Module:
     "A copy with every batch norm folded into its convolution; the network itself where PyTorch cannot trace it."
-    try: return fuse(copy.deepcopy(model))
+    try: folded = fuse(copy.deepcopy(model))
     except Exception: return model          # tracing raises whatever the network's own code raises
+    has_channels_last = all(tensor.ndim < 5 for tensor in folded.buffers())      # tracing may leave constants of 5 axes
+    return folded if has_channels_last else model
 
 # %% ../nbs/33_engines.ipynb #a209549a
 def require_squares(

@@ -32,7 +32,7 @@ from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_fi
 from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
-from .records import training_overlap, versions
+from .records import init_notes, training_overlap, versions
 from .display import as_html, progress
 from .checks import check_pairs, pair_problem
 from .splits import PARTS, audit_splits
@@ -423,7 +423,7 @@ def _notes(segmenter, frames, scores):
     if (scores.training_overlap == 'unknown').any():
         whose = 'These weights have' if 'weights' in segmenter.facts else 'The model that made these masks, if any, has'
         lines.append(f'{whose} no record here, so nobody can check whether it was trained on these frames.')
-    lines += segmenter.notes + few_groups_note(scores)
+    lines += init_notes(segmenter.record) + segmenter.notes + few_groups_note(scores)
     same = int((scores.case.isin(WITH_BONE) & (scores.dice == 1)).sum())
     if same and 'masks' in segmenter.facts:
         lines.append(f'{same} of {len(scores)} masks mark exactly the same pixels as the truth: are they copies of it?')

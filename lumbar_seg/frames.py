@@ -9,10 +9,10 @@ __all__ = ['MASK_PATTERN', 'NAME_REMEDIES', 'MAX_NAME_BYTES', 'MAX_BONE_VALUE', 
            'RootSettings', 'read_settings', 'mask_settings', 'remember_settings', 'adopt_pattern', 'MaskFiles',
            'read_pair', 'Pairing', 'folder_masks', 'FolderNames', 'mask_names', 'frame_mask', 'pair_files',
            'matched_pairs', 'frame_files', 'same_picture', 'FrameNames', 'frame_problem', 'frame_problems',
-           'require_own_masks', 'unused_columns', 'column_hints', 'as_numbers', 'read_frames_csv', 'boneless_frames',
-           'unreadable_cells', 'loose_spelling', 'misnamed_rows', 'parse_pixel_size', 'size_problem', 'pixel_sizes',
-           'file_size_problem', 'frame_sizes', 'alike_groups', 'rounded_groups', 'doubtful_groups', 'named_groups',
-           'SplitSettings', 'read_split_settings', 'frame_groups', 'group_note']
+           'predictable_frames', 'require_own_masks', 'unused_columns', 'column_hints', 'as_numbers', 'read_frames_csv',
+           'boneless_frames', 'unreadable_cells', 'loose_spelling', 'misnamed_rows', 'parse_pixel_size', 'size_problem',
+           'pixel_sizes', 'file_size_problem', 'frame_sizes', 'alike_groups', 'rounded_groups', 'doubtful_groups',
+           'named_groups', 'SplitSettings', 'read_split_settings', 'frame_groups', 'group_note']
 
 # %% ../nbs/03_frames.ipynb #cb6ec586
 import json
@@ -32,8 +32,8 @@ import pandas as pd
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
-from .layout import IMAGE_SUFFIXES, RUN_FILE, SETTINGS_FILE, DataError, Paths, image_files
-from .layout import known_ending, natural_key, same_file_key
+from .layout import IMAGE_SUFFIXES, RUN_FILE, SETTINGS_FILE, DataError, Paths, image_files, known_ending
+from .layout import natural_key, require_frames, same_file_key, unread_lines
 from .storage import CSV_ADVICE, is_there, read_checked, read_table, write_keeping
 from .images import read_gray, read_mask, read_shape
 
@@ -509,6 +509,17 @@ def frame_problems(
         problem = frame_problem(file, others, pattern)
         if problem: problems[file] = problem
     return problems
+
+# %% ../nbs/03_frames.ipynb #47de3591
+def predictable_frames(
+    paths: Paths, # data layout
+) -> tuple[list[Path], list[str]]: # the frames; a line for each reason why others cannot be predicted
+    """The raw frames, without those that share their name with another picture, and without what is not read.
+    `DataError` if there is no raw frame."""
+    files = require_frames(paths.raw_unlabelled)
+    problems = frame_problems(paths, files)
+    left_out = problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
+    return [f for f in files if f not in problems], left_out
 
 # %% ../nbs/03_frames.ipynb #1ddbebf9
 def require_own_masks(

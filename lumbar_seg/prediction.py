@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BLANK_ADVICE', 'DONE_FILE', 'CONFIDENCE', 'CONFIDENCE_FILE', 'BATCH_FRAMES', 'require_probability',
            'soft_dice_confidence', 'find_weights', 'settings_notes', 'Prediction', 'Predictor', 'BulkReport',
-           'done_frames', 'read_confidence', 'BatchResult', 'predict_batch', 'predict_files', 'predictable_frames',
-           'predict_folder', 'show_predictions']
+           'prediction_run', 'differing_entries', 'done_frames', 'read_confidence', 'BatchResult', 'predict_batch',
+           'frame_workers', 'predict_files', 'predict_folder', 'show_predictions']
 
 # %% ../nbs/34_prediction.ipynb #6e30e754
 import contextlib
@@ -24,10 +24,10 @@ import numpy as np
 from scipy.special import expit
 from torch import nn
 
-from .layout import DataError, Paths, image_files, require_frames, unread_lines
+from .layout import DataError, Paths, image_files
 from .storage import exclusive, require_space, set_aside, table_to_append, write_json
 from .images import read_gray, require_frame, require_list, require_mask, write_image, write_mask
-from .frames import frame_problems, name_problem, problem_lines, require_own_masks
+from .frames import name_problem, predictable_frames, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
 from .records import recorded_img_size, recorded_threshold
 from .display import progress
@@ -36,6 +36,7 @@ from .viz import overlay, show_grid
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, image_tensor, input_size
 from .losses import PROBABILITY_THRESHOLD
 from .models import input_channels, input_multiple, load_checkpoint
+from .models import model_problem, recorded_network
 from .training import RECIPES
 from .metrics import dice
 from .postprocess import Thresholds, postprocess_mask, thresholds_for
@@ -87,6 +88,12 @@ def _require_settings(img_size, threshold, network):
     is_number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
     if not is_number or not 0 < threshold < 1:
         raise DataError(f'threshold must be a probability between 0 and 1, such as 0.5, not {threshold!r}.')
+
+def _require_size(record, img_size):
+    "`DataError` for a size that the network of this record cannot take: some want one size, or a smallest one."
+    name = recorded_network(record)
+    problem = model_problem(name, img_size) if name else ''
+    if problem: raise DataError(f'img_size: {problem}.')
 
 # %% ../nbs/34_prediction.ipynb #b399db43
 def settings_notes(
@@ -140,6 +147,7 @@ class Predictor:
         self.img_size = checked_size(img_size)
         self.threshold = (recorded_threshold(self.record) or PROBABILITY_THRESHOLD) if threshold is None else threshold
         _require_settings(self.img_size, self.threshold, model)
+        if network is None: _require_size(self.record, self.img_size)
         used = {'img_size': self.img_size, 'threshold': self.threshold}
         self.notes = settings_notes(self.weights, self.record, given, used)
         for note in self.notes: print(f'note: {note}')
@@ -245,7 +253,10 @@ class BulkReport:
 # %% ../nbs/34_prediction.ipynb #b83b4193
 _REPLACE_ADVICE = 'Use --replace (replace=True) to set both folders aside and predict again.'
 
-def _run_record(predictor, thresholds):
+def prediction_run(
+    predictor: Predictor, # the network
+    thresholds: Thresholds, # of post-processing
+) -> dict: # for `RUN_FILE`
     "What decides the masks of a run."
     settings = asdict(thresholds)
     for name in ('measured_on', 'min_confidence'): del settings[name]          # which change no mask
@@ -258,12 +269,18 @@ def _run_record(predictor, thresholds):
 # %% ../nbs/34_prediction.ipynb #2e8c91a4
 _CHANGES_NO_MASK = ('engine', 'thresholds_from', 'min_confidence')             # entries of run.json
 
+def differing_entries(
+    earlier: dict, # a run, as `RUN_FILE` has it
+    run: dict, # from `prediction_run`
+) -> list[str]: # names of the entries; empty if the two runs give the same masks
+    "In what two runs differ, apart from what changes no mask."
+    names = [name for name in {**run, **earlier} if name not in _CHANGES_NO_MASK]
+    return [name for name in names if earlier.get(name) != run.get(name)]
+
 def _require_same_run(mask_dir, overlay_dir, run):
     "`DataError` if the folders hold anything but results of `run`."
     if (mask_dir/RUN_FILE).exists():
-        earlier = read_run(mask_dir)
-        names = [name for name in {**run, **earlier} if name not in _CHANGES_NO_MASK]
-        different = ', '.join(name for name in names if earlier.get(name) != run.get(name))
+        different = ', '.join(differing_entries(read_run(mask_dir), run))
         if not different: return
         raise DataError(f'{mask_dir} holds results of another run (different: {different}). {_REPLACE_ADVICE}')
     for folder in (mask_dir, overlay_dir):
@@ -351,7 +368,7 @@ def predict_batch(
 
 # %% ../nbs/34_prediction.ipynb #e4b7c8d1
 @contextlib.contextmanager
-def _workers():
+def frame_workers():
     "Yield a pool with a thread for each core. If the run is stopped, frames in progress are finished, no others begun."
     pool = ThreadPoolExecutor(cores())
     opencv_threads = cv2.getNumThreads()
@@ -382,7 +399,7 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
 
     def work(batch): return predict_batch(predictor, batch, targets, thresholds)
-    with (_workers() as pool, progress(None, 'predict', total=len(todo)) as bar,
+    with (frame_workers() as pool, progress(None, 'predict', total=len(todo)) as bar,
           table_to_append(mask_dir/CONFIDENCE_FILE, ['filename', CONFIDENCE], sync=False) as add_confidence,
           table_to_append(mask_dir/DONE_FILE, sync=False) as add_done):
         for batch, result in zip(batches, pool.map(work, batches)):
@@ -410,7 +427,7 @@ def predict_files(
     is too full."""
     if batch_size is not None and batch_size < 1: raise DataError(f'batch_size must be at least 1, not {batch_size}.')
     require_own_masks(files)
-    run = _run_record(predictor, thresholds)
+    run = prediction_run(predictor, thresholds)
     with exclusive(mask_dir, overlay_dir):
         if replace:
             _require_room(mask_dir, files)             # before earlier results are set aside
@@ -420,16 +437,6 @@ def predict_files(
         if thresholds.min_confidence is not None: facts['min_confidence'] = thresholds.min_confidence
         write_json(mask_dir/RUN_FILE, run | facts)
         return _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size, source)
-
-# %% ../nbs/34_prediction.ipynb #47de3591
-def predictable_frames(
-    paths: Paths, # data layout
-) -> tuple[list[Path], list[str]]: # the frames; a line for each reason why others cannot be predicted
-    "The raw frames, without those that share their name with another picture, and without what is not read."
-    files = require_frames(paths.raw_unlabelled)
-    problems = frame_problems(paths, files)
-    left_out = problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
-    return [f for f in files if f not in problems], left_out
 
 # %% ../nbs/34_prediction.ipynb #7f20cbe9
 def predict_folder(

@@ -19,13 +19,14 @@ from .layout import DataError, Paths
 from .storage import exclusive, read_table, write_keeping
 from .images import read_mask, require_mask
 from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note
+from .frames import predictable_frames
 from .records import file_hash, made_by, read_run, teacher_overlap
 from .display import as_html, progress
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .reviews import DECISIONS, read_reviews, review_state, reviews_path
 from .postprocess import Thresholds
 from .prediction import CONFIDENCE, DONE_FILE, BulkReport, Predictor, done_frames, find_weights
-from .prediction import predict_files, predictable_frames, read_confidence
+from .prediction import predict_files, read_confidence
 
 # %% ../nbs/37_pseudo_labels.ipynb #74f7fc6d
 def mask_stats(
@@ -86,7 +87,7 @@ def _numbers(table, column, path):
     numbers = pd.to_numeric(cells, errors='coerce')             # nan where a cell is not a number
     advice = 'a number with a point, such as 0.0213'
     wrong = numbers.isna()
-    may_be_empty = ('cy_rel', 'cx_rel', CONFIDENCE)             # an empty mask has no center
+    may_be_empty = ('cy_rel', 'cx_rel', CONFIDENCE, 'edited')   # an empty mask has no center
     if column in may_be_empty: wrong &= cells.notna()
     if column == 'plausible':
         advice = '1 for a mask to train on, 0 for one to leave out'
@@ -99,35 +100,36 @@ def _numbers(table, column, path):
 # %% ../nbs/37_pseudo_labels.ipynb #de816736
 def read_stats(
     paths: Paths, # data layout
-) -> pd.DataFrame: # `STATS_COLUMNS` and confidence; nan where it is unknown, as in tables of earlier versions
+) -> pd.DataFrame: # `STATS_COLUMNS`, confidence (nan if unknown), edited (1 if somebody has changed the flag)
     "The table of pseudo-labels. `DataError` if it is missing, lacks a column, or has an invalid cell."
     path = paths.pseudo_stats
     if not path.exists(): raise DataError(f'There is no {path}. Make pseudo-labels first: `lumbar_seg pseudo`.')
     table = read_table(path, STATS_COLUMNS, dtype=dict.fromkeys([*STATS_COLUMNS, CONFIDENCE], str))
-    if CONFIDENCE not in table: table[CONFIDENCE] = None
+    for column in (CONFIDENCE, 'edited'):                       # unknown to earlier versions
+        if column not in table: table[column] = None
     for name in table.filename:
         if Path(str(name)).name == name: continue
         raise DataError(f'{path} names {name}. Write the file name alone, such as 1.jpg.')
     twice = table.filename[table.filename.duplicated()]
     if len(twice): raise DataError(f'{path} lists {twice.iloc[0]} more than once. Keep one row for each file.')
-    for column in (*STATS_COLUMNS[1:], CONFIDENCE): table[column] = _numbers(table, column, path)
-    return table.astype({'plausible': int, CONFIDENCE: float})
+    for column in (*STATS_COLUMNS[1:], CONFIDENCE, 'edited'): table[column] = _numbers(table, column, path)
+    return table.fillna({'edited': 0}).astype({'plausible': int, CONFIDENCE: float, 'edited': int})
 
 # %% ../nbs/37_pseudo_labels.ipynb #cefaa81e
 def _edited_flags(paths):
-    "Rows of the earlier table whose flag somebody has edited."
+    "Rows of the earlier table whose flag somebody has edited, now or before."
     if not paths.pseudo_stats.exists(): return pd.DataFrame(columns=STATS_COLUMNS)
     earlier, run = read_stats(paths), read_run(paths.masks_pseudo)
     if not isinstance(run.get('thresholds'), dict): return earlier
     thresholds = replace(Thresholds(**run['thresholds']), min_confidence=run.get('min_confidence'))
-    return earlier[earlier.plausible != automatic_flags(earlier, thresholds)]
+    return earlier[(earlier.edited == 1) | (earlier.plausible != automatic_flags(earlier, thresholds))]
 
 def _with_edited_flags(stats, edited):
     "`stats` with the flags that somebody has edited, where the mask has not changed."
     earlier = edited.set_index('filename').reindex(stats.filename)
     same_area = earlier.area_frac.to_numpy(float).round(6) == stats.area_frac.to_numpy().round(6)
     flags = np.where(same_area, earlier.plausible, stats.plausible)
-    return stats.assign(plausible=flags.astype(int))
+    return stats.assign(plausible=flags.astype(int), edited=same_area.astype(int))
 
 # %% ../nbs/37_pseudo_labels.ipynb #2b6de468
 @dataclass

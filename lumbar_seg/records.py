@@ -6,11 +6,12 @@
 __all__ = ['RecordedSize', 'MAX_RECORD_MB', 'RECORDED_PACKAGES', 'OVERLAPS', 'RESUME_IGNORES', 'LONG_ENTRIES', 'SHOWN_LISTS',
            'RUN_COLUMNS', 'file_hash', 'pixel_hash', 'picture_hash', 'text_hash', 'fingerprint', 'hashes_record',
            'mask_hashes', 'mask_hash', 'pairs_record', 'mask_extent', 'join_extents', 'set_extent', 'ListRecord',
-           'ExtentRecord', 'DataRecord', 'SettingsRecord', 'WeightsRecord', 'record_path', 'read_record',
-           'is_record_of', 'weights_record', 'record_beside', 'is_finished', 'recorded_img_size', 'recorded_threshold',
-           'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions',
-           'frame_hashes', 'is_among', 'training_overlap', 'RunRecord', 'read_run', 'made_by', 'maker_record',
-           'teacher_overlap', 'run_identity', 'run_differences', 'flat_record', 'list_runs']
+           'ExtentRecord', 'DataRecord', 'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord', 'record_path',
+           'read_record', 'is_record_of', 'weights_record', 'record_beside', 'is_finished', 'recorded_img_size',
+           'recorded_threshold', 'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data',
+           'code_commit', 'versions', 'init_record', 'init_notes', 'frame_hashes', 'is_among', 'training_overlap',
+           'RunRecord', 'read_run', 'made_by', 'maker_record', 'teacher_overlap', 'run_identity', 'run_differences',
+           'flat_record', 'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
 import hashlib
@@ -177,6 +178,20 @@ class SettingsRecord(TypedDict, total=False):
     "The settings of a training that a prediction depends on."
     img_size: RecordedSize | Literal['auto'] # as `input_size` on page *Dataset* takes it; auto if the frames decided
 
+class PastRecord(TypedDict, total=False):
+    "What is kept of the record of weights from which others started."
+    file: str
+    sha256: Required[str]
+    settings: dict
+    data: DataRecord # not there if these weights had no record
+
+class InitRecord(TypedDict, total=False):
+    "The file of weights that a training started from; see `init_record`."
+    file: str
+    sha256: Required[str]
+    part: str # network or encoder: what was taken from it
+    records: Required[list[PastRecord]] # of this file, then of the file that it started from, and so on
+
 class WeightsRecord(TypedDict, total=False):
     "The entries of the record beside weights that other pages depend on. All others are only shown."
     settings: SettingsRecord
@@ -185,7 +200,8 @@ class WeightsRecord(TypedDict, total=False):
     threshold: Annotated[float, Field(gt=0, lt=1)] # a pixel with a probability above this is bone
     thresholds: dict # of post-processing: thresholds.json at the time of the training
     weights_sha256: str
-    encoder_start: str # imagenet or random
+    encoder_start: str # imagenet, random or a file
+    init: InitRecord # not there if the training did not start from a file
     started: str # date and time
     finished: bool
     threshold_table: dict[str, list[float]] # threshold, dice: mean Dice on the val frames
@@ -240,11 +256,17 @@ def _describes(content, sha256):
     return isinstance(content, dict) and content.get('weights_sha256') == sha256 and 'weights' not in content
 
 # %% ../nbs/04_records.ipynb #c31c9007
+def _pasts(record):
+    "The record itself, and those of the weights that these weights started from, as far as they are known."
+    return [past for past in (record, *record.get('init', {}).get('records', [])) if 'data' in past]
+
 def _uses(record):
     "Everything in a record that a mask or a score depends on."
     data = record.get('data', {})
-    frames = [data[part]['frames'] for part in ('train', 'val') if part in data]
-    size = record.get('input_size'), record.get('settings', {}).get('img_size')
+    frames = []
+    for past in _pasts(record): frames += [past['data'][part]['frames'] for part in ('train', 'val')]
+    settings = record.get('settings', {})
+    size = record.get('input_size'), settings.get('img_size'), settings.get('model')
     return size, record.get('threshold'), record.get('thresholds'), data.get('extent'), frames
 
 def _record_in(file, sha256):
@@ -382,15 +404,35 @@ def versions() -> dict: # name -> version; `commit` may be None
         except metadata.PackageNotFoundError: continue
     return found
 
+# %% ../nbs/04_records.ipynb #0b2f7a18
+def init_record(
+    file: Path, # weights to start from
+    part: str, # network or encoder: what is taken from it
+) -> InitRecord:
+    "Which weights a training starts from, and what they had seen. Errors as in `record_beside`."
+    record = record_beside(file)
+    known = {entry: record[entry] for entry in ('settings', 'data') if entry in record}
+    own = {'file': Path(file).name, 'sha256': file_hash(file)}
+    earlier = record.get('init', {}).get('records', [])
+    return own | {'part': part, 'records': [own | known, *earlier]}
+
+def init_notes(
+    record: WeightsRecord, # of the weights; may be empty
+) -> list[str]: # empty if all is known, or if they did not start from a file
+    "The weights in the past of these weights that have no record."
+    pasts = record.get('init', {}).get('records', [])
+    return [f"The training started from {past['file']}, which has no record, so nobody can check whether that was "
+            'trained on these frames.' for past in pasts if 'data' not in past]
+
 # %% ../nbs/04_records.ipynb #3c64a77d
 def frame_hashes(
     record: WeightsRecord, # of the weights; may be empty
     *parts: str, # train, val or both
 ) -> set[str]: # empty if there is no record
-    "The pictures on these lists, as `picture_hash`."
-    if 'data' not in record: return set()
+    "The pictures on these lists, and on those of the weights that these started from, as `picture_hash`."
     found = set()
-    for part in parts: found |= set(record['data'][part]['frames'].values())
+    for past in _pasts(record):
+        for part in parts: found |= set(past['data'][part]['frames'].values())
     return found
 
 # %% ../nbs/04_records.ipynb #d0763bba
@@ -409,10 +451,14 @@ OVERLAPS = {
     'chose the epoch': 'chose the EPOCH and the threshold that were kept',
 }
 
+def _trained_frames(record):
+    "(file name, hash) of each frame that these weights, or those they started from, were trained on."
+    return [frame for past in _pasts(record) for frame in past['data']['train']['frames'].items()]
+
 def _trained_groups(paths, record, groups):
     "Groups of the frames that were trained on, as far as these frames are still here."
     found = set()
-    for name, picture in record['data']['train']['frames'].items():
+    for name, picture in _trained_frames(record):
         for file in (paths.images/name, paths.raw_unlabelled/name):
             if not file.exists(): continue
             try: is_trained_on = is_among(file, {picture})
@@ -428,7 +474,7 @@ def training_overlap(
 ) -> dict[str, str]: # file name -> one of `OVERLAPS`, `unseen`, or `unknown` if there is no record
     "Whether, and how, the model has already seen each frame."
     if 'data' not in record: return {frame.name: 'unknown' for frame in frames}
-    names = {*record['data']['train']['frames'], *(frame.name for frame in frames)}
+    names = {name for name, _ in _trained_frames(record)} | {frame.name for frame in frames}
     groups = frame_groups(paths, sorted(names))
     trained, chose = frame_hashes(record, 'train'), frame_hashes(record, 'val')
     trained_groups = _trained_groups(paths, record, groups)
@@ -493,10 +539,11 @@ RESUME_IGNORES = ('num_workers', 'keep_mb')
 
 def run_identity(
     record: WeightsRecord, # of a training
-) -> dict: # settings; frames, the fingerprints of train and val
+) -> dict: # settings; frames, the fingerprints of train and val; init, the hash of the weights it started from
     "What makes two trainings the same run."
     settings = {name: value for name, value in record['settings'].items() if name not in RESUME_IGNORES}
-    return {'settings': settings, 'frames': [record['data'][part]['fingerprint'] for part in ('train', 'val')]}
+    return {'settings': settings, 'frames': [record['data'][part]['fingerprint'] for part in ('train', 'val')],
+            'init': record.get('init', {}).get('sha256')}
 
 # %% ../nbs/04_records.ipynb #4b7fd0ed
 def run_differences(
@@ -510,7 +557,8 @@ def run_differences(
     for name, value in new['settings'].items():
         before = old['settings'].get(name)
         if before != value: changed.append(f'{name} {before} (now {value})')
-    return changed or ['the frames or masks of train.txt or val.txt']
+    if not changed and old['init'] != new['init']: return ['the weights in the file of --init, which were replaced']
+    return changed or ['the frames or masks of train.txt or val.txt, or the raw frames of self-training']
 
 # %% ../nbs/04_records.ipynb #0f15d78d
 LONG_ENTRIES = ('frames', 'masks', 'history', 'threshold_table', 'pixel_sizes')

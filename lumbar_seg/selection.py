@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['JOURNALS', 'MAX_NAMED', 'BAND', 'TOP_FRACTION', 'TOP_N', 'MoveReport', 'is_half_moved', 'move_annotated',
-           'band_score', 'rank_frames', 'Selection', 'select_frames']
+           'band_score', 'require_count', 'rank_frames', 'Selection', 'selectable_frames', 'propose', 'select_frames']
 
 # %% ../nbs/15_selection.ipynb #3a36ac66
 import errno
@@ -220,6 +220,13 @@ def band_score(
     brightest = np.partition(pixels, pixels.size - count)[-count:]
     return float(brightest.mean())
 
+# %% ../nbs/15_selection.ipynb #50c4bf8d
+def require_count(
+    n: int, # how many frames to propose
+):
+    "`DataError` unless it is at least 1."
+    if n < 1: raise DataError(f'n must be at least 1, not {n}.')
+
 # %% ../nbs/15_selection.ipynb #145a2097
 def rank_frames(
     files: list[Path], # frames
@@ -241,10 +248,12 @@ def rank_frames(
 # %% ../nbs/15_selection.ipynb #51ef7c5b
 @dataclass
 class Selection:
-    "What `select_frames` proposes. `ranking` has columns rank, filename, score, selected."
+    """What `select_frames` proposes. `ranking` has columns rank, filename, score, selected, and whatever else the
+    order is based on."""
     ranking: pd.DataFrame
     copied: int # frames newly copied to to_label/
     unreadable: list[str] # what could not be read, and why
+    notes: list[str] = field(default_factory=list) # what else you must know
 
     @property
     def ok(self) -> bool:
@@ -254,10 +263,21 @@ class Selection:
     def __str__(self):
         n_selected = int(self.ranking.selected.sum())
         lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, {self.copied} newly copied']
+        lines += [f'note: {line}' for line in self.notes]
         lines += [f'ERROR: {line}' for line in self.unreadable]
         return '\n'.join(lines)
 
     def _repr_html_(self): return as_html(self) + self.ranking.to_html(index=False, max_rows=12)
+
+# %% ../nbs/15_selection.ipynb #cfddd617
+def selectable_frames(
+    paths: Paths, # data layout
+) -> tuple[list[Path], list[str]]: # the frames; a line for each reason why others are left out
+    "The raw frames that have no mask, without those that share their name with another picture."
+    drawn, raw = folder_masks(paths.masks_manual), require_frames(paths.raw_unlabelled)
+    problems = frame_problems(paths, raw)
+    frames = [f for f in raw if frame_stem(f) not in drawn and f not in problems]
+    return frames, problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
 
 # %% ../nbs/15_selection.ipynb #ec9368cb
 def _copy_chosen(paths, names):
@@ -271,6 +291,21 @@ def _copy_chosen(paths, names):
             with atomic_write(copy) as f: shutil.copy2(source, f)
             copied += 1
     return copied
+
+# %% ../nbs/15_selection.ipynb #a683d0db
+def propose(
+    paths: Paths, # data layout; `exclusive(paths.to_label)` must be held
+    ranking: pd.DataFrame, # columns rank, filename, score, and selected: 1 for the frames to draw
+    n: int, # how many were asked for
+    unreadable: list[str], # what could not be read, and why
+    notes: list[str] = (), # what else the user must know
+) -> Selection:
+    "Copy the selected frames to `to_label/`, and write `to_label/ranking.csv`. Earlier copies stay as they are."
+    n_selected = int(ranking.selected.sum())
+    too_few = [f'You asked for {n} frames, and {n_selected} can be chosen.'] if n_selected < n else []
+    copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
+    write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
+    return Selection(ranking, copied, unreadable, too_few + list(notes))
 
 # %% ../nbs/15_selection.ipynb #63c6f6ce
 def select_frames(
@@ -286,15 +321,10 @@ def select_frames(
     paths = Paths(root)
     if not 0 <= band_top < band_bottom <= 1:
         raise DataError(f'band_top ({band_top}) must be below band_bottom ({band_bottom}), both from 0 to 1.')
-    if n < 1: raise DataError(f'n must be at least 1, not {n}.')
+    require_count(n)
     if not 0 < top_fraction <= 1: raise DataError(f'top_fraction must be above 0 and at most 1, not {top_fraction}.')
-    drawn, raw = folder_masks(paths.masks_manual), require_frames(paths.raw_unlabelled)
-    problems = frame_problems(paths, raw)
-    frames = [f for f in raw if frame_stem(f) not in drawn and f not in problems]
+    frames, left_out = selectable_frames(paths)
     with exclusive(paths.to_label):
         ranking, unreadable = rank_frames(frames, (band_top, band_bottom), top_fraction)
         ranking['selected'] = (ranking['rank'] <= n).astype(int)
-        copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
-        write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
-    unreadable += problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
-    return Selection(ranking, copied, unreadable)
+        return propose(paths, ranking, n, unreadable + left_out)

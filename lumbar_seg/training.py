@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BASE_CH', 'MIN_UNET_SIZE', 'AUTO_SIZE', 'TrainSize', 'RECIPES', 'DEFAULT_RECIPE', 'LOOK_EVERY', 'THRESHOLDS',
-           'DAMAGED', 'SAVE_EVERY', 'TrainConfig', 'recipe', 'make_loss', 'forward', 'train_epoch', 'validate',
+           'DAMAGED', 'SAVE_EVERY', 'TrainConfig', 'recipe', 'forward', 'Extra', 'train_epoch', 'validate',
            'averaged_weights', 'threshold_table', 'best_threshold', 'TrainResult', 'size_for', 'train', 'show_history']
 
 # %% ../nbs/24_training.ipynb #0d652648
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from .layout import DataError, Paths, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, is_there, read_json
 from .storage import require_space, set_aside, write_json
-from .records import is_finished, is_record_of, mask_extent, pairs_record, record_path, recorded_history
-from .records import run_differences, run_identity, set_extent, versions
+from .records import is_finished, is_record_of, join_lists, mask_extent, pairs_record, record_path
+from .records import recorded_history, run_differences, run_identity, set_extent, versions
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, memory_layout, pick_device
 from .runtime import seed_everything
@@ -37,8 +37,9 @@ from .splits import audit_splits, read_splits
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset
 from .dataset import checked_size, frame_like_size, get_dataloaders, input_size, mean_aspect, size_name
 from .augment import AUGMENTATIONS, augment_batch
-from .losses import ALPHA, PROBABILITY_THRESHOLD, BCEDiceLoss, batch_dice
-from .models import BASE_CH, MODELS, build_model, load_checkpoint, save_checkpoint, save_tensors
+from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice, loss_problem, make_loss
+from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
+from .models import save_checkpoint, save_tensors
 
 # %% ../nbs/24_training.ipynb #24c0d204
 def _check_weights_name(name):
@@ -60,24 +61,33 @@ def _check_img_size(img_size):
 
 TrainSize = Annotated[int | str, AfterValidator(_check_img_size)]
 
+def _without(problem):
+    "A check for a setting: its value, if `problem` of it is empty, else `ValueError`."
+    def check(value):
+        text = problem(value)
+        if text: raise ValueError(text)
+        return value
+    return AfterValidator(check)
+
 @checked_settings
 class TrainConfig:
     "All settings of a training run. `DataError` for an invalid value, naming the setting."
-    model: Literal[MODELS] = 'resnet34' # network: resnet34, small or realtime
+    model: Annotated[str, _without(model_problem)] = 'resnet34' # resnet34, small, realtime, or such as FPN:resnet18
     weights: Annotated[str, AfterValidator(_check_weights_name)] = 'unet_best.pth' # file name in the folder models/
     epochs: PositiveInt = 15 # passes over the training frames, or parts of epoch_steps batches
     epoch_steps: NonNegativeInt = 0 # batches in an epoch; 0: one pass over the training frames
     patience: NonNegativeInt = 0 # stop after this many epochs without a better val Dice; 0: never
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4 # learning rate of AdamW; with one_cycle the highest
     schedule: Literal['constant', 'one_cycle'] = 'constant' # of the learning rate: constant, or one_cycle
-    loss: Literal['bce', 'bce_dice'] = 'bce' # bce, or bce_dice for both
+    loss: Annotated[str, _without(loss_problem)] = 'bce' # bce, bce_dice for both, or such as tversky
     alpha: Annotated[float, Field(ge=0, le=1)] = ALPHA # weight of the cross-entropy in bce_dice
     augment: Literal[tuple(AUGMENTATIONS)] = 'none' # how strongly frames are varied while training
     average: Annotated[float, Field(ge=0, lt=1)] = 0. # decay of the averaged weights, such as 0.99; 0: none
     batch_size: PositiveInt = BATCH_SIZE # frames in a batch
     img_size: TrainSize = IMG_SIZE # of the input: 256 for a square, 192x288, or auto: the shape of the frames
     base_ch: Annotated[int, Field(gt=0, le=MAX_BASE_CH)] = BASE_CH # width of the small network
-    encoder_weights: Literal['imagenet', 'none'] = 'imagenet' # start of the encoder: imagenet (downloaded once) or none
+    encoder_weights: str = 'imagenet' # start of the encoder: imagenet (downloaded once), none, or others that it has
+    init: str = '' # file of weights to start from: of this network, or of its encoder
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0 # the same seed gives the same weights on one CPU machine
     device: str = 'auto' # auto, cpu, cuda or mps
     precision: Literal[tuple(PRECISIONS)] = 'auto' # auto (half where the GPU or CPU is made for it), full, bf16 or fp16
@@ -86,9 +96,16 @@ class TrainConfig:
     pseudo: bool = False # also train on the pseudo-labeled frames of splits/train_pseudo.txt
 
     def __post_init__(self):
-        if self.model == 'small' or self.img_size == AUTO_SIZE: return
-        if min(input_size(self.img_size)) < MIN_UNET_SIZE:
-            raise DataError(f'img_size: the network {self.model} needs {MIN_UNET_SIZE} or more, not {self.img_size}')
+        size = 0 if self.img_size == AUTO_SIZE else self.img_size
+        if size and self.model in MODELS and self.model != 'small' and min(input_size(size)) < MIN_UNET_SIZE:
+            raise DataError(f'img_size: the network {self.model} needs {MIN_UNET_SIZE} or more, not {size}')
+        problem = model_problem(self.model, size, None if self.init else self.start)
+        if problem: raise DataError(f'model, img_size and encoder_weights: {problem}')
+
+    @property
+    def start(self) -> str | None:
+        "What the encoder starts from; None for random weights."
+        return None if self.encoder_weights == 'none' else self.encoder_weights
 
 # %% ../nbs/24_training.ipynb #fc9cb0e3
 RECIPES = {
@@ -110,13 +127,6 @@ def recipe(
     given = {field: value for field, value in changes.items() if value is not None}
     return replace(RECIPES[name], **given)
 
-# %% ../nbs/24_training.ipynb #c2443646
-def make_loss(
-    config: TrainConfig, # its `loss` and `alpha` count
-) -> nn.Module: # takes logits and target, returns a scalar
-    "The loss of a recipe."
-    return BCEDiceLoss(config.alpha) if config.loss == 'bce_dice' else nn.BCEWithLogitsLoss()
-
 # %% ../nbs/24_training.ipynb #8b32b900
 def forward(
     model: nn.Module, # network
@@ -137,19 +147,34 @@ def _check_finite(loss):
                                  'learning rate, such as a tenth of the one you used, and --replace (replace=True).')
     return value
 
+# %% ../nbs/24_training.ipynb #1d9cbbd9
+@dataclass
+class Extra:
+    "Frames that are trained on beside the train list."
+    draw: Callable # (n, device) -> images [n,1,H,W] and whatever the loss needs, each of length n, ready to train on
+    loss: Callable # (logits, *what `draw` gave after the images) -> scalar
+    frames: dict # a `ListRecord` of these frames; in the record they count as trained on
+    settings: dict # recorded with those of the recipe: a run with other values is another run
+    prepare: Callable = dict # () -> entries for the record; called once before the first epoch, not for finished runs
+
 # %% ../nbs/24_training.ipynb #24c0d208
-def _batch_gradients(model, images, masks, loss_function, optimizer, device, half, scaler, parts):
+def _batch_gradients(model, images, masks, loss_function, optimizer, device, half, scaler, parts, extra=None):
     "Compute the gradients of a batch, in one or several parts. Returns its loss, which stays on the device."
     n_frames = len(images)
+    more = extra.draw(n_frames, device) if extra else ()
 
-    def add_gradients(part_images, part_masks):
+    def add_gradients_of(loss_of, part_images, *targets):
         share = len(part_images)/n_frames
         logits = forward(model, part_images, device, half)
-        loss = loss_function(logits, part_masks)*share
+        loss = loss_of(logits, *targets)*share
         scaler.scale(loss).backward()
         return loss.detach()
 
-    return sum(parts.run(add_gradients, images, masks, begin=optimizer.zero_grad))
+    def add_gradients(part_images, part_masks, *part_of_more):
+        loss = add_gradients_of(loss_function, part_images, part_masks)
+        return loss + add_gradients_of(extra.loss, *part_of_more) if extra else loss
+
+    return sum(parts.run(add_gradients, images, masks, *more, begin=optimizer.zero_grad))
 
 # %% ../nbs/24_training.ipynb #85b22717
 LOOK_EVERY = 20        # steps between two looks at the loss on a GPU
@@ -166,7 +191,8 @@ def train_epoch(
     after_step=None, # a function called after each step, for instance to change the learning rate
     parts: BatchParts | None = None, # how many parts a batch is split into
     augment=None, # a function that changes (images, masks) on the device
-) -> float: # mean loss over the frames
+    extra: Extra | None = None, # frames to train on beside those of `loader`
+) -> float: # mean loss over the frames, with that of the extra ones
     """One epoch over the training frames. `FloatingPointError` if the loss is not finite; `DataError` if the memory
     does not hold even one frame."""
     if scaler is None: scaler = torch.amp.GradScaler(device.type, enabled=False)
@@ -177,7 +203,7 @@ def train_epoch(
     for step, (images, masks) in enumerate(batches):
         images, masks = images.to(device, non_blocking=True), masks.to(device, non_blocking=True)
         if augment: images, masks = augment(images, masks)
-        loss = _batch_gradients(model, images, masks, loss_function, optimizer, device, half, scaler, parts)
+        loss = _batch_gradients(model, images, masks, loss_function, optimizer, device, half, scaler, parts, extra)
         if device.type == 'cpu' or step % LOOK_EVERY == 0: _check_finite(loss)       # on a CPU before each step
         scaler.step(optimizer)
         scaler.update()
@@ -271,6 +297,7 @@ class _Run:
     averaged: nn.Module | None # as from `averaged_weights`; None: the weights of the last step count
     batch_parts: BatchParts
     augment: Callable | None = None # changes (images, masks)
+    extra: Extra | None = None # frames beside the train list
     best_dice: float = -1. # highest Dice on the validation frames; below any at first
     step: int = 0 # steps done
 
@@ -298,11 +325,10 @@ def _augmentation(config, data):
     return augment
 
 # %% ../nbs/24_training.ipynb #4b57ec40
-def _new_run(config, weights, loaders, device, record):
+def _new_run(config, weights, loaders, device, record, extra):
     "A run before its first epoch; the seed decides its weights. The record gets what the network starts from."
     seed_everything(config.seed)
-    encoder_weights = None if config.encoder_weights == 'none' else config.encoder_weights
-    model, record['encoder_start'] = build_model(config.model, config.base_ch, encoder_weights)
+    model, record['encoder_start'] = build_model(config.model, config.base_ch, config.start, config.init)
     model.to(device, memory_format=memory_layout(device))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr)
     half = half_precision(config.precision, device)
@@ -315,7 +341,7 @@ def _new_run(config, weights, loaders, device, record):
     averaged = averaged_weights(model, config.average) if config.average else None
     augment = _augmentation(config, loaders.train.dataset)
     return _Run(config, weights, loaders, device, half, record, model, optimizer, scaler, scheduler, averaged,
-                BatchParts(), augment)
+                BatchParts(), augment, extra)
 
 # %% ../nbs/24_training.ipynb #24c0d217
 def _require_room(run):
@@ -388,14 +414,21 @@ def _only_started(weights, record):
     saved = _saved_record(weights)
     return _is_same_run(saved, record) and not is_finished(saved)
 
+# %% ../nbs/24_training.ipynb #dc43e6cd
+def _trained_differently(weights, record):
+    "How the run of these weights differs from that of the record, as a sentence; empty if nobody knows."
+    try: differences = run_differences(_saved_record(weights), record)
+    except (KeyError, TypeError): return ''
+    return f"It was trained with other settings or frames: {', '.join(differences)}. " if differences else ''
+
 # %% ../nbs/24_training.ipynb #424c8cbd
 def _to_go_on_with(weights, record):
     "The record of the unfinished run to resume, or None to start. `DataError` if the name is taken."
     earlier = _unfinished_record(weights)
     if earlier is None:
         if weights.exists() and not _only_started(weights, record):
-            raise DataError(f'{weights} exists and is not overwritten. Use --replace (replace=True) to set it aside, '
-                            'or give another name.')
+            raise DataError(f'{weights} exists and is not overwritten. {_trained_differently(weights, record)}'
+                            'Use --replace (replace=True) to set it aside, or give another name.')
         return None
     differences = run_differences(earlier, record)
     if differences:
@@ -438,7 +471,7 @@ def _drawn_extent(paths, data):
     with ThreadPoolExecutor(cores()) as pool: return set_extent(pool.map(extent, drawn))
 
 # %% ../nbs/24_training.ipynb #24c0d224
-def _new_record(config, paths, loaders, device):
+def _new_record(config, paths, loaders, device, extra):
     "The record of a run before its first epoch. Prints the warnings that it holds."
     train_data, val_data = loaders.train.dataset, loaders.val.dataset
     data = {'root': str(paths.root.resolve()), 'split': read_splits(paths).fingerprint,
@@ -446,8 +479,13 @@ def _new_record(config, paths, loaders, device):
             'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}
     extent = _drawn_extent(paths, train_data)
     if extent: data['extent'] = extent
-    record = {'settings': asdict(config), 'device': str(device), 'versions': versions(),
+    settings = asdict(config)
+    if extra:
+        data['train'] = join_lists([data['train'], extra.frames])
+        settings |= extra.settings
+    record = {'settings': settings, 'device': str(device), 'versions': versions(),
               'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
+    if config.init: record['init'] = check_init(config.model, config.base_ch, config.init)
     if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
@@ -502,9 +540,9 @@ def _run_epoch(run, epoch, quiet):
     "Train and validate once; append the row to the history of the record and return it."
     began = time.perf_counter()
     label = None if quiet else f'epoch {epoch}/{run.config.epochs}'
-    loss_function = make_loss(run.config)
+    loss_function = make_loss(run.config.loss, run.config.alpha)
     train_loss = train_epoch(run.model, run.loaders.train, loss_function, run.optimizer, run.device, label,
-                             run.half, run.scaler, run.after_step, run.batch_parts, run.augment)
+                             run.half, run.scaler, run.after_step, run.batch_parts, run.augment, run.extra)
     val_loss, val_dice = validate(run.result, run.loaders.val, loss_function, run.device, run.half, run.batch_parts)
     row = {'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
            'seconds': round(time.perf_counter() - began, 2)}
@@ -558,13 +596,13 @@ def size_for(
     return size_name(frame_like_size(mean_aspect(data)))
 
 # %% ../nbs/24_training.ipynb #24c0d227
-def _train(config, paths, weights, replace, quiet, after_epoch):
+def _train(config, paths, weights, replace, quiet, after_epoch, extra):
     "The work of `train`, which keeps other runs from writing these weights."
     device = pick_device(config.device)
     size = size_for(config, paths)
     loaders = get_dataloaders(paths, config.batch_size, size, config.num_workers, config.pseudo, config.keep_mb,
                               config.epoch_steps)
-    record = _new_record(config, paths, loaders, device) | {'input_size': size}
+    record = _new_record(config, paths, loaders, device, extra) | {'input_size': size}
     earlier = None
     if not replace:
         _drop_old_state(weights)
@@ -577,7 +615,8 @@ def _train(config, paths, weights, replace, quiet, after_epoch):
         earlier = _to_go_on_with(weights, record)
 
     for loader in (loaders.train, loaders.val): loader.dataset.preload(cores(), quiet)
-    run = _new_run(config, weights, loaders, device, record)
+    if extra: record |= extra.prepare()
+    run = _new_run(config, weights, loaders, device, record, extra)
     _require_room(run)
     if earlier:
         _go_on(run, earlier)
@@ -595,6 +634,7 @@ def train(
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
     quiet: bool = False, # show no progress; warnings are printed all the same
     after_epoch=None, # a function that gets the record after each epoch, for instance to plot its `history`
+    extra: Extra | None = None, # frames to train on beside the list
 ) -> TrainResult:
     """Train on train.txt and keep the weights with the best Dice on val.txt. An unfinished run resumes, even one that
     `after_epoch` stopped with an exception; a finished one is not repeated. `DataError` for lists, frames or masks that
@@ -603,7 +643,7 @@ def train(
     paths = Paths(root)
     require_folder(paths.root)
     weights = paths.models/config.weights
-    with exclusive(weights): return _train(config, paths, weights, replace, quiet, after_epoch)
+    with exclusive(weights): return _train(config, paths, weights, replace, quiet, after_epoch, extra)
 
 # %% ../nbs/24_training.ipynb #fc692b79
 def show_history(

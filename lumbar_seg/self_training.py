@@ -293,10 +293,13 @@ class SelfTraining:
     @property
     def verdict(self) -> str:
         "Did the raw frames pay?"
-        last = self.table.iloc[-1]
         if self.best == self.teacher:
             return f"The raw frames did not pay here: the teacher's weights stay the best. Use {self.teacher}."
-        ended = f" Round {last['round']} did not gain any more." if last.gain <= 0 else ''
+        won = self.table[self.table.gain > 0]
+        if not (won.gain > won.standard_error).any():
+            return ('It is not clear whether the raw frames paid: no gain exceeds its standard error. '
+                    f'Compare {self.best} with the teacher on the test frames.')
+        ended = f' Round {len(self.table)} did not gain any more.' if len(won) < len(self.table) else ''
         return f'The raw frames paid.{ended} Use {self.best}.'
 
     def __str__(self):

@@ -8,6 +8,7 @@ __all__ = ['MAX_BASE_CH', 'MIN_UNET_SIZE', 'AUTO_SIZE', 'TrainSize', 'RECIPES', 
            'averaged_weights', 'threshold_table', 'best_threshold', 'TrainResult', 'size_for', 'train', 'show_history']
 
 # %% ../nbs/24_training.ipynb #0d652648
+import contextlib
 import json
 import math
 import pickle
@@ -28,8 +29,9 @@ from torch import Tensor, nn
 from .layout import DataError, Paths, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, is_there, read_json
 from .storage import require_space, set_aside, write_json
-from .records import is_finished, is_record_of, join_lists, mask_extent, pairs_record, record_path
-from .records import recorded_history, run_differences, run_identity, set_extent, versions
+from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
+from .records import mask_extent, pairs_record, record_path, recorded_history
+from .records import run_differences, run_identity, set_extent, versions
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, memory_layout, pick_device
 from .runtime import seed_everything
@@ -470,6 +472,19 @@ def _drawn_extent(paths, data):
     def extent(mask): return mask_extent(mask.read())
     with ThreadPoolExecutor(cores()) as pool: return set_extent(pool.map(extent, drawn))
 
+# %% ../nbs/24_training.ipynb #01cfc970
+def _warn_of_start(init, paths):
+    "Print what is wrong with the weights to start from. Returns the lines."
+    splits, known = read_splits(paths), frame_hashes({'init': init}, 'train')
+    held_out = [paths.images/name for name in splits.val + splits.test]
+    seen = [frame.name for frame in held_out if is_among(frame, known)]
+    lines = [f'WARNING: {note}' for note in init_notes({'init': init})]
+    if seen:
+        lines.append(f"WARNING: {init['file']}, which training starts from, was trained on {len(seen)} frames of val "
+                     f"or test, such as {seen[0]}. Scores on them are too good. Start from other weights.")
+    for line in lines: print(line)
+    return lines
+
 # %% ../nbs/24_training.ipynb #24c0d224
 def _new_record(config, paths, loaders, device, extra):
     "The record of a run before its first epoch. Prints the warnings that it holds."
@@ -485,7 +500,9 @@ def _new_record(config, paths, loaders, device, extra):
         settings |= extra.settings
     record = {'settings': settings, 'device': str(device), 'versions': versions(),
               'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
-    if config.init: record['init'] = check_init(config.model, config.base_ch, config.init)
+    if config.init:
+        record['init'] = check_init(config.model, config.base_ch, config.init)
+        data['warnings'] += _warn_of_start(record['init'], paths)
     if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
@@ -535,14 +552,26 @@ def _finish(run):
     _state_path(run.weights).unlink(missing_ok=True)
     return TrainResult(run.weights, record, recorded_history(record))
 
+# %% ../nbs/24_training.ipynb #95b03ad5
+@contextlib.contextmanager
+def _several_frames(config):
+    "PyTorch's error for a batch of one frame, in plain words."
+    try: yield
+    except ValueError as e:
+        if 'more than 1 value per channel' not in str(e): raise
+        raise DataError(f'batch_size: the network {config.model} cannot train on a batch of one frame, and the last '
+                        'batch of an epoch, or a part of one where memory is short, has only one. Choose another '
+                        'batch_size, or epoch_steps.') from e
+
 # %% ../nbs/24_training.ipynb #24c0d226
 def _run_epoch(run, epoch, quiet):
     "Train and validate once; append the row to the history of the record and return it."
     began = time.perf_counter()
     label = None if quiet else f'epoch {epoch}/{run.config.epochs}'
     loss_function = make_loss(run.config.loss, run.config.alpha)
-    train_loss = train_epoch(run.model, run.loaders.train, loss_function, run.optimizer, run.device, label,
-                             run.half, run.scaler, run.after_step, run.batch_parts, run.augment, run.extra)
+    with _several_frames(run.config):
+        train_loss = train_epoch(run.model, run.loaders.train, loss_function, run.optimizer, run.device, label,
+                                 run.half, run.scaler, run.after_step, run.batch_parts, run.augment, run.extra)
     val_loss, val_dice = validate(run.result, run.loaders.val, loss_function, run.device, run.half, run.batch_parts)
     row = {'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
            'seconds': round(time.perf_counter() - began, 2)}
@@ -590,10 +619,13 @@ def size_for(
     config: TrainConfig, # its `img_size` counts
     paths: Paths, # data layout
 ) -> int | str: # as `input_size` takes it
-    "The size of the network's input: as set, or of the shape of the training frames."
+    """The size of the network's input: as set, or of the shape of the training frames. `DataError` if the network
+    cannot take it."""
     if config.img_size != AUTO_SIZE: return config.img_size
     data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'train.txt')
-    return size_name(frame_like_size(mean_aspect(data)))
+    size = size_name(frame_like_size(mean_aspect(data)))
+    replace(config, img_size=size)                  # refuses a size that the network cannot take
+    return size
 
 # %% ../nbs/24_training.ipynb #24c0d227
 def _train(config, paths, weights, replace, quiet, after_epoch, extra):

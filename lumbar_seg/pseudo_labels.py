@@ -117,19 +117,21 @@ def read_stats(
 
 # %% ../nbs/37_pseudo_labels.ipynb #cefaa81e
 def _edited_flags(paths):
-    "Rows of the earlier table whose flag somebody has edited, now or before."
-    if not paths.pseudo_stats.exists(): return pd.DataFrame(columns=STATS_COLUMNS)
+    "Rows of the earlier table whose flag somebody has edited, now or before; all if nobody knows."
+    if not paths.pseudo_stats.exists(): return pd.DataFrame(columns=[*STATS_COLUMNS, 'edited'])
     earlier, run = read_stats(paths), read_run(paths.masks_pseudo)
     if not isinstance(run.get('thresholds'), dict): return earlier
     thresholds = replace(Thresholds(**run['thresholds']), min_confidence=run.get('min_confidence'))
-    return earlier[(earlier.edited == 1) | (earlier.plausible != automatic_flags(earlier, thresholds))]
+    by_hand = (earlier.edited == 1) | (earlier.plausible != automatic_flags(earlier, thresholds))
+    return earlier[by_hand].assign(edited=1)
 
 def _with_edited_flags(stats, edited):
     "`stats` with the flags that somebody has edited, where the mask has not changed."
     earlier = edited.set_index('filename').reindex(stats.filename)
     same_area = earlier.area_frac.to_numpy(float).round(6) == stats.area_frac.to_numpy().round(6)
     flags = np.where(same_area, earlier.plausible, stats.plausible)
-    return stats.assign(plausible=flags.astype(int), edited=same_area.astype(int))
+    by_hand = np.where(same_area, earlier.edited, 0)
+    return stats.assign(plausible=flags.astype(int), edited=by_hand.astype(int))
 
 # %% ../nbs/37_pseudo_labels.ipynb #2b6de468
 @dataclass

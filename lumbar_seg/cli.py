@@ -306,12 +306,13 @@ def _dashed(argument):
     option, equals, value = argument.partition('=')
     return option.replace('_', '-') + equals + value if argument.startswith('--') else argument
 
-# %% ../nbs/61_cli.ipynb #22346d7f
+# %% ../nbs/61_cli.ipynb #750592f3
 def _add_self_train_settings(parser):
     "The rounds, and the recipe of the students."
     _add_round_settings(parser)
     _add_train_settings(parser)
 
+# %% ../nbs/61_cli.ipynb #22346d7f
 MORE_SETTINGS = {             # what `**settings` stands for
     'train': _add_train_settings, 'self-train': _add_self_train_settings, 'select': _add_select_settings}
 

@@ -209,10 +209,10 @@ def _loader(data, batch_size, shuffle, epoch_steps=0):
 
 # %% ../nbs/20_dataset.ipynb #8b4f7776
 def mean_aspect(
-    data: UltrasoundBoneDataset, # any frames
+    frames: list[Path], # at least one
 ) -> float:
-    "Width/height of the frames, averaged over their files. `DataError` for a file that is not a picture."
-    shapes = [read_shape(frame) for frame, _ in data.files]
+    "Width/height, averaged over the frames. `DataError` for a file that is not a picture."
+    shapes = [read_shape(frame) for frame in frames]
     return sum(width/height for height, width in shapes)/len(shapes)
 
 # %% ../nbs/20_dataset.ipynb #20e5a110

@@ -37,7 +37,7 @@ from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, image_tensor
 from .losses import PROBABILITY_THRESHOLD
 from .models import input_channels, input_multiple, load_checkpoint
 from .models import model_problem, recorded_network
-from .training import RECIPES
+from .training import DEFAULT_RECIPE, RECIPES
 from .metrics import dice
 from .postprocess import Thresholds, postprocess_mask, thresholds_for
 from .engines import INT8, make_engine
@@ -71,7 +71,7 @@ def soft_dice_confidence(
 def find_weights(
     paths: Paths, # data layout
     weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's
-    recipe: str = 'resnet34', # of `RECIPES`
+    recipe: str = DEFAULT_RECIPE, # of `RECIPES`
 ) -> Path:
     "Where the weights are: a name alone means models/, and a path means that path."
     if weights is None: return paths.models/RECIPES[recipe].weights

@@ -419,7 +419,7 @@ def init_record(
 def init_notes(
     record: WeightsRecord, # of the weights; may be empty
 ) -> list[str]: # empty if all is known, or if they did not start from a file
-    "The weights in the past of these weights that have no record."
+    "A line for each file of weights that this training goes back to and that has no record."
     pasts = record.get('init', {}).get('records', [])
     return [f"The training started from {past['file']}, which has no record, so nobody can check whether that was "
             'trained on these frames.' for past in pasts if 'data' not in past]

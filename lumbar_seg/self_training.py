@@ -23,13 +23,13 @@ from torch.nn import functional as F
 
 from .layout import DataError, Paths, require_folder
 from .storage import checked_settings, exclusive, set_aside, write_json, write_keeping
-from .images import read_gray, read_shape
+from .images import read_gray
 from .frames import folder_masks, frame_groups, frame_stem, predictable_frames
 from .records import hashes_record, picture_hash, record_path, recorded_img_size
 from .display import as_html, progress
 from .runtime import BatchParts, cores, half_precision, memory_layout, pick_device
 from .splits import held_out_twins, read_splits
-from .dataset import get_dataloaders, image_tensor
+from .dataset import get_dataloaders, image_tensor, mean_aspect
 from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice
 from .models import load_checkpoint
@@ -160,7 +160,7 @@ class SoftTargets:
 # %% ../nbs/25_self_training.ipynb #d697380c
 AT_ONCE = 8          # frames that the teacher predicts together
 
-def _squares(files, img_size, quiet):
+def _small_frames(files, img_size, quiet):
     "The frames as uint8 [N,1,h,w]."
     def read(file): return (image_tensor(read_gray(file), img_size)*255).round().byte()
     with ThreadPoolExecutor(cores()) as pool:
@@ -177,14 +177,12 @@ def soft_targets(
     quiet: bool = False, # show no progress
 ) -> SoftTargets:
     "What the teacher sees in raw frames. `DataError` for a frame that cannot be read."
-    images, parts, targets, confidence = _squares(files, img_size, quiet), BatchParts(), [], []
+    images, parts, targets, confidence = _small_frames(files, img_size, quiet), BatchParts(), [], []
     for batch in progress(images.split(AT_ONCE), 'teacher', unit='batch', leave=False, disable=quiet):
         p = mean_probabilities(model, batch.float()/255, device, half, parts)
         targets.append((p*255).round().byte().cpu())
         confidence.append(batch_confidence(p, threshold).cpu())
-    shapes = [read_shape(file) for file in files]
-    aspect = sum(width/height for height, width in shapes)/len(shapes)
-    return SoftTargets(images, torch.cat(targets), torch.cat(confidence), aspect)
+    return SoftTargets(images, torch.cat(targets), torch.cat(confidence), mean_aspect(files))
 
 # %% ../nbs/25_self_training.ipynb #294e733a
 def soft_loss(

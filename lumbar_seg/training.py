@@ -56,13 +56,14 @@ MIN_UNET_SIZE = 64       # pixels; the encoders halve the picture five times
 AUTO_SIZE = 'auto'       # for `img_size`: the shape of the frames
 
 def _check_img_size(img_size):
-    "The size as it is recorded. `ValueError` if a side is not divisible by 32, `DataError` if it is no size."
+    "The size as it is recorded. `ValueError` if a side is not divisible by 32, `DataError` if it is not a size."
     if img_size == AUTO_SIZE: return img_size
     if any(side % MULTIPLE for side in input_size(img_size)): raise ValueError(f'must be divisible by {MULTIPLE}')
     return checked_size(img_size)
 
 TrainSize = Annotated[int | str, AfterValidator(_check_img_size)]
 
+# %% ../nbs/24_training.ipynb #416d8a22
 def _without(problem):
     "A check for a setting: its value, if `problem` of it is empty, else `ValueError`."
     def check(value):
@@ -71,6 +72,7 @@ def _without(problem):
         return value
     return AfterValidator(check)
 
+# %% ../nbs/24_training.ipynb #9350eed0
 @checked_settings
 class TrainConfig:
     "All settings of a training run. `DataError` for an invalid value, naming the setting."
@@ -322,7 +324,7 @@ class _Run:
 def _augmentation(config, data):
     "A function that augments a batch of these frames; None for no augmentation."
     if config.augment == 'none': return None
-    how, aspect = AUGMENTATIONS[config.augment], mean_aspect(data)
+    how, aspect = AUGMENTATIONS[config.augment], mean_aspect([frame for frame, _ in data.files])
     def augment(images, masks): return augment_batch(images, masks, how, aspect)
     return augment
 
@@ -363,7 +365,7 @@ def _state_path(weights): return weights.with_suffix('.resume')
 def _save_state(run):
     "Write everything that is needed to resume."
     state = {'parts': [part.state_dict() for part in run.stateful()], 'record': json.dumps(run.record),
-             'generator': torch.get_rng_state(), 'step': run.step}
+             'generator': torch.get_rng_state()}
     with atomic_write(_state_path(run.weights)) as f: save_tensors(state, f)
 
 # %% ../nbs/24_training.ipynb #24c0d219
@@ -373,7 +375,7 @@ def _read_state(path, device):
     "What `_save_state` wrote. `DataError` if the file is damaged."
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        return {key: state[key] for key in ('parts', 'record', 'generator')} | {'step': state.get('step', 0)}
+        return {key: state[key] for key in ('parts', 'record', 'generator')}
     except DAMAGED as e:
         raise DataError(f'{path} is damaged, so the run cannot resume from it. Put back a copy, or use --replace '
                         '(replace=True) to start over.') from e
@@ -396,7 +398,7 @@ def _go_on(run, earlier):
     state = _read_state(_state_path(run.weights), run.device)
     for part, content in zip(run.stateful(), state['parts'], strict=True): part.load_state_dict(content)
     torch.set_rng_state(state['generator'].cpu())
-    run.step = state['step']
+    run.step = len(earlier['history'])*len(run.loaders.train)
     run.record = run.record | earlier        # early versions recorded less
     run.batch_parts = BatchParts(earlier.get('batch_parts', 1))
     run.best_dice = _best_so_far(run.weights)
@@ -623,7 +625,7 @@ def size_for(
     cannot take it."""
     if config.img_size != AUTO_SIZE: return config.img_size
     data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'train.txt')
-    size = size_name(frame_like_size(mean_aspect(data)))
+    size = size_name(frame_like_size(mean_aspect([frame for frame, _ in data.files])))
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 

@@ -83,6 +83,13 @@ def _skin_shadow(darkness, center, width, slant):
     distance = (_across() - middle)/(_each(width)*spread)
     return -_each(darkness)*torch.exp(-.5*distance**2)
 
+# %% ../nbs/21_augment.ipynb #0308213a
+def _gap(darkness, right, down, half_width, half_height):
+    """Logarithm of the factor on the brightness in a rectangle, [B,1,16,64]. All [B]: `darkness` in it, its center and
+    its half sides, in half widths and half heights of the picture."""
+    beside, above = (_across() - _each(right)).abs(), (2*_depth() - 1 - _each(down)).abs()
+    return -_each(darkness)*((beside < _each(half_width)) & (above < _each(half_height)))
+
 # %% ../nbs/21_augment.ipynb #fe40b4b6
 def _speckle(strength, blend, height, width, generator):
     """Logarithm of the factor on the brightness, [B,1,height,width]: noise of the standard deviation `strength` [B],
@@ -129,6 +136,7 @@ class Augmentation:
     tgc: Amount = 0.                # standard deviation of each of 8 sliders, log of the brightness
     shadows: NonNegativeInt = 0     # shadows from the skin in one frame
     shadow_chance: Chance = 0.      # chance of each
+    gap: Chance = 0.                # chance of a dark rectangle
     gamma: Amount = 0.              # log of the exponent
     speckle: Amount = 0.            # standard deviation of the grain, log of the brightness
     blur: Chance = 0.               # chance of a mean over 3 x 3 pixels
@@ -139,7 +147,8 @@ AUGMENTATIONS = {
     'mild': Augmentation(flip=.5, rotation=15, scale=.25, stretch=.12, shift=.1, elastic=.02, gain=.3, attenuation=.8,
                          gamma=.5, speckle=.25, blur=.3),
     'strong': Augmentation(flip=.5, rotation=25, scale=.35, stretch=.2, shift=.15, elastic=.03, gain=.35,
-                           attenuation=.8, tgc=.15, shadows=2, shadow_chance=.35, gamma=.5, speckle=.3, blur=.4),
+                           attenuation=.8, tgc=.15, shadows=2, shadow_chance=.35, gap=.5, gamma=.5, speckle=.3, blur=.4,
+                           crop=.3),
 }
 
 # %% ../nbs/21_augment.ipynb #67e9ef02
@@ -166,6 +175,7 @@ def _random_geometry(how, n, aspect, generator):
 
 # %% ../nbs/21_augment.ipynb #d543f216
 _DARKNESS, _SHADOW_WIDTH, _SLANT = (.3, 1.8), (.05, .3), .3        # of shadows, as in `_skin_shadow`
+_GAP_DARKNESS, _GAP_SIDE = (1.2, 4.), (.1, .3)                     # of gaps, as in `_gap`
 
 def _random_light(how, n, generator):
     "The coarse map of brightness [B,1,16,64], and gamma [B]."
@@ -178,7 +188,10 @@ def _random_light(how, n, generator):
         darkness, width = _between(*_DARKNESS, n, generator), _between(*_SHADOW_WIDTH, n, generator)
         center, slant = _within(1., n, generator), _within(_SLANT, n, generator)
         log_gain = log_gain + _skin_shadow(darkness*is_there, center, width, slant)
-    return log_gain, gamma
+    is_there, darkness = _happens(how.gap, n, generator), _between(*_GAP_DARKNESS, n, generator)
+    right, down = _within(1., n, generator), _within(1., n, generator)
+    half_width, half_height = _between(*_GAP_SIDE, n, generator), _between(*_GAP_SIDE, n, generator)
+    return log_gain + _gap(darkness*is_there, right, down, half_width, half_height), gamma
 
 # %% ../nbs/21_augment.ipynb #17e1f00c
 def _random_speckle(how, n, height, width, device, generator):
@@ -191,14 +204,12 @@ def _random_speckle(how, n, height, width, device, generator):
 # %% ../nbs/21_augment.ipynb #a6c4b317
 _CROP_CENTER, _CROP_WIDTH = .25, (.5, .9)        # of a narrower fan, as in `_fan`
 
-def _narrow_fans(images, masks, how, generator):
-    "Images and masks [B,1,H,W], some of them without the sides of their fan."
-    n, _, height, width = images.shape
+def _random_fans(how, n, height, width, generator):
+    "Which pixels stay, bool [B,1,H,W] on the CPU: all of them, or in some frames not the sides of the fan."
     is_narrow = _happens(how.crop, n, generator)
     center, half_width = _within(_CROP_CENTER, n, generator), _between(*_CROP_WIDTH, n, generator)
     half_width[~is_narrow] = 9.                                            # wider than any picture
-    keep = _fan(center, half_width, height, width).to(images.device, non_blocking=True)
-    return images*keep, masks*keep
+    return _fan(center, half_width, height, width)
 
 # %% ../nbs/21_augment.ipynb #5889da81
 def _kind(x): return f'{x.dtype} {list(x.shape)} on {x.device}' if isinstance(x, Tensor) else f'a {type(x).__name__}'
@@ -248,7 +259,7 @@ def augment_batch(
     generator: torch.Generator | None = None, # a generator on the CPU; default: the one that `seed_everything` seeds
     soft: bool = False, # the masks are probabilities from 0 to 1, and stay so
 ) -> tuple[Tensor, Tensor]: # images and masks of the same kind; those given stay as they are
-    """Each frame with its mask, changed at random in geometry, brightness, shadows, speckle, sharpness and fan. Masks
+    """Each frame with its mask, changed at random in geometry, brightness, shadows, gaps, speckle, sharpness and fan. Masks
     stay 0 or 1, unless `soft`. `none` returns the tensors that it got. `DataError` for any other tensors, or an invalid
     aspect."""
     _require_images(images)
@@ -263,11 +274,11 @@ def augment_batch(
     with torch.no_grad():
         matrix, shifts = _random_geometry(how, n, aspects, dice)
         images, masks = _warp_pair(images, masks, _sampling_grid(matrix, shifts, height, width, device), soft)
+        fans = _random_fans(how, n, height, width, dice).to(device, non_blocking=True)
         log_gain, gamma = [x.to(device, non_blocking=True) for x in _random_light(how, n, dice)]
         speckle = _random_speckle(how, n, height, width, device, dice)
         log_gain = F.interpolate(log_gain, speckle.shape[2:], mode='bilinear', align_corners=False)
         images = _relight(images, log_gain.add_(speckle), gamma)
         blurred = _happens(how.blur, n, dice).nonzero()[:, 0].to(device, non_blocking=True)
         images[blurred] = _blur(images[blurred])
-        if how.crop: images, masks = _narrow_fans(images, masks, how, dice)
-    return images, masks
+    return images*fans, masks*fans

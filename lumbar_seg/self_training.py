@@ -28,6 +28,7 @@ from .frames import folder_masks, frame_groups, frame_stem, predictable_frames
 from .records import hashes_record, picture_hash, record_path, recorded_img_size
 from .display import as_html, progress
 from .runtime import BatchParts, cores, half_precision, memory_layout, pick_device
+from .phantom import evenly_spaced
 from .splits import held_out_twins, read_splits
 from .dataset import get_dataloaders, image_tensor, mean_aspect
 from .augment import AUGMENTATIONS, augment_batch
@@ -65,13 +66,6 @@ def _readable(files, quiet):
         except DataError as e: failed.append(str(e))
     return hashes, failed
 
-# %% ../nbs/25_self_training.ipynb #198faf67
-def _evenly(items, n):
-    "`n` of the items, evenly spaced; all of them if there are no more."
-    if len(items) <= n: return list(items)
-    places = np.linspace(0, len(items) - 1, n).round().astype(int)
-    return [items[place] for place in places]
-
 # %% ../nbs/25_self_training.ipynb #a6d0ad93
 def _why_left_out(paths, hashes, drawn_files):
     "reason -> file name -> more about it, for the frames not to train on."
@@ -102,7 +96,7 @@ def raw_frames(
     left_out = _why_left_out(paths, hashes, drawn_files)
     names = {name for frames in left_out.values() for name in frames}
     allowed = [file for file in hashes if file.name not in names]
-    chosen = _evenly(allowed, max_raw)
+    chosen = evenly_spaced(allowed, max_raw)
     left_out[SURPLUS] = {file.name: f'only {max_raw} are taken' for file in allowed if file not in set(chosen)}
     found = RawFrames({file: hashes[file] for file in chosen}, {k: v for k, v in left_out.items() if v},
                       failed + unreadable)

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_BASE_CH', 'MIN_UNET_SIZE', 'AUTO_SIZE', 'TrainSize', 'RECIPES', 'DEFAULT_RECIPE', 'LOOK_EVERY', 'THRESHOLDS',
-           'DAMAGED', 'SAVE_EVERY', 'TrainConfig', 'recipe', 'forward', 'Extra', 'train_epoch', 'validate',
-           'averaged_weights', 'threshold_table', 'best_threshold', 'TrainResult', 'size_for', 'train', 'show_history']
+           'DAMAGED', 'SAVE_EVERY', 'SIZE_FRAMES', 'TrainConfig', 'recipe', 'forward', 'Extra', 'train_epoch',
+           'validate', 'averaged_weights', 'threshold_table', 'best_threshold', 'TrainResult', 'size_for', 'train',
+           'show_history']
 
 # %% ../nbs/24_training.ipynb #0d652648
 import contextlib
@@ -35,9 +36,10 @@ from .records import run_differences, run_identity, set_extent, versions
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, memory_layout, pick_device
 from .runtime import seed_everything
+from .phantom import evenly_spaced
 from .splits import audit_splits, read_splits
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset
-from .dataset import checked_size, frame_like_size, get_dataloaders, input_size, mean_aspect, size_name
+from .dataset import checked_size, fitting_size, get_dataloaders, input_size, mean_aspect, size_name
 from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice, loss_problem, make_loss
 from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
@@ -53,7 +55,7 @@ def _check_weights_name(name):
 # %% ../nbs/24_training.ipynb #373eac7b
 MAX_BASE_CH = 256        # a small network of this width has 500 million weights
 MIN_UNET_SIZE = 64       # pixels; the encoders halve the picture five times
-AUTO_SIZE = 'auto'       # for `img_size`: the shape of the frames
+AUTO_SIZE = 'auto'       # for `img_size`: as the frames and their masks ask for
 
 def _check_img_size(img_size):
     "The size as it is recorded. `ValueError` if a side is not divisible by 32, `DataError` if it is not a size."
@@ -88,7 +90,7 @@ class TrainConfig:
     augment: Literal[tuple(AUGMENTATIONS)] = 'none' # how strongly frames are varied while training
     average: Annotated[float, Field(ge=0, lt=1)] = 0. # decay of the averaged weights, such as 0.99; 0: none
     batch_size: PositiveInt = BATCH_SIZE # frames in a batch
-    img_size: TrainSize = IMG_SIZE # of the input: 256 for a square, 192x288, or auto: the shape of the frames
+    img_size: TrainSize = IMG_SIZE # of the input: 256 for a square, 192x288, or auto: fitting frames and masks
     base_ch: Annotated[int, Field(gt=0, le=MAX_BASE_CH)] = BASE_CH # width of the small network
     encoder_weights: str = 'imagenet' # start of the encoder: imagenet (downloaded once), none, or others that it has
     init: str = '' # file of weights to start from: of this network, or of its encoder
@@ -113,9 +115,9 @@ class TrainConfig:
 
 # %% ../nbs/24_training.ipynb #fc9cb0e3
 RECIPES = {
-    'strong': TrainConfig(epochs=40, epoch_steps=100, patience=10, lr=5e-4, loss='bce_dice', batch_size=8,
+    'strong': TrainConfig(epochs=40, epoch_steps=100, patience=8, lr=5e-4, loss='bce_dice', batch_size=8,
                           img_size=AUTO_SIZE, augment='strong', average=.995),
-    'realtime': TrainConfig(model='realtime', weights='unet_realtime.pth', epochs=40, epoch_steps=100, patience=10,
+    'realtime': TrainConfig(model='realtime', weights='unet_realtime.pth', epochs=40, epoch_steps=100, patience=8,
                             lr=1e-3, loss='bce_dice', batch_size=8, img_size=AUTO_SIZE, augment='strong', average=.995),
     'resnet34': TrainConfig(),
     'small': TrainConfig(model='small', weights='unet_small_pseudo.pth', epochs=80, loss='bce_dice'),
@@ -617,15 +619,18 @@ def _run_epochs(run, quiet, after_epoch):
         if after_epoch: after_epoch(run.record)
 
 # %% ../nbs/24_training.ipynb #43dbd009
+SIZE_FRAMES = 50        # masks that are looked at for the size of the input
+
 def size_for(
     config: TrainConfig, # its `img_size` counts
     paths: Paths, # data layout
 ) -> int | str: # as `input_size` takes it
-    """The size of the network's input: as set, or of the shape of the training frames. `DataError` if the network
-    cannot take it."""
+    """The size of the network's input: as set, or as the training frames and their masks ask for, see `fitting_size`.
+    `DataError` for a frame that cannot be read, or if the network cannot take the size."""
     if config.img_size != AUTO_SIZE: return config.img_size
     data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'train.txt')
-    size = size_name(frame_like_size(mean_aspect([frame for frame, _ in data.files])))
+    masks = [data.read(i)[1] for i in evenly_spaced(range(len(data)), SIZE_FRAMES)]
+    size = size_name(fitting_size(masks, mean_aspect([frame for frame, _ in data.files])))
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 

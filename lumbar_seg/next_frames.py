@@ -6,9 +6,7 @@
 __all__ = ['KNOWN_FILE', 'diverse_choice', 'measure_confidence', 'select_uncertain']
 
 # %% ../nbs/38_next_frames.ipynb #89bcdd8a
-import csv
 import hashlib
-import io
 import json
 import re
 from collections import Counter
@@ -17,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from .layout import DataError, Paths
-from .storage import exclusive, table_to_append
+from .storage import appended_rows, exclusive, table_to_append
 from .images import read_gray
 from .frames import folder_masks, frame_files, frame_groups, frame_stem
 from .records import RUN_FILE, file_hash, read_run
@@ -82,12 +80,9 @@ def _run_key(run): return hashlib.sha256(json.dumps(run, sort_keys=True).encode(
 
 def _of_earlier_choices(paths, run):
     "(file name, hash of the picture) -> confidence, from `KNOWN_FILE`. Rows that a power cut has damaged are left out."
-    file, found = paths.to_label/KNOWN_FILE, {}
-    if not file.exists(): return found
-    text = file.read_text(encoding='utf-8', errors='replace').replace('\0', '')
-    for row in csv.reader(io.StringIO(text)):
-        if len(row) != len(_COLUMNS) or not re.fullmatch(r'[01]\.\d{4}', row[3]): continue
-        if row[2] == _run_key(run): found[row[0], row[1]] = float(row[3])
+    key, found = _run_key(run), {}
+    for name, picture, of_run, sure in appended_rows(paths.to_label/KNOWN_FILE, len(_COLUMNS)):
+        if of_run == key and re.fullmatch(r'[01]\.\d{4}', sure): found[name, picture] = float(sure)
     return found
 
 def _of_masks(paths, run):

@@ -10,8 +10,6 @@ __all__ = ['BLANK_ADVICE', 'DONE_FILE', 'CONFIDENCE', 'CONFIDENCE_FILE', 'BATCH_
 
 # %% ../nbs/34_prediction.ipynb #6e30e754
 import contextlib
-import csv
-import io
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from scipy.special import expit
 from torch import nn
 
 from .layout import DataError, Paths, image_files
-from .storage import exclusive, require_space, set_aside, table_to_append, write_json
+from .storage import appended_rows, exclusive, require_space, set_aside, table_to_append, write_json
 from .images import read_gray, require_frame, require_list, require_mask, write_image, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
@@ -294,12 +292,7 @@ def done_frames(
     done_file: Path, # `DONE_FILE` in a folder of masks; may be missing
 ) -> dict[str, str]: # file name -> `file_hash` of the picture that was predicted
     "File name of each finished frame -> hash of its picture."
-    if not done_file.exists(): return {}
-    text = done_file.read_text(encoding='utf-8', errors='replace').replace('\0', '')      # a power cut leaves zeros
-    done = {}
-    for row in csv.reader(io.StringIO(text)):
-        if len(row) == 2 and re.fullmatch('[0-9a-f]{64}', row[1]): done[row[0]] = row[1]
-    return done
+    return {name: picture for name, picture in appended_rows(done_file, 2) if re.fullmatch('[0-9a-f]{64}', picture)}
 
 # %% ../nbs/34_prediction.ipynb #841a6b19
 CONFIDENCE = 'confidence'                    # the column, wherever it appears
@@ -309,13 +302,8 @@ def read_confidence(
     mask_dir: Path, # a folder of masks
 ) -> dict[str, float]: # file name of the frame -> confidence of its mask; empty if the file is missing
     "How sure the network was of each mask, see `soft_dice_confidence`. Rows that a power cut has damaged are left out."
-    file = Path(mask_dir)/CONFIDENCE_FILE
-    if not file.exists(): return {}
-    text = file.read_text(encoding='utf-8', errors='replace').replace('\0', '')
-    found = {}
-    for row in csv.reader(io.StringIO(text)):
-        if len(row) == 2 and re.fullmatch(r'[01]\.\d{4}', row[1]): found[row[0]] = float(row[1])
-    return found
+    rows = appended_rows(Path(mask_dir)/CONFIDENCE_FILE, 2)
+    return {name: float(sure) for name, sure in rows if re.fullmatch(r'[01]\.\d{4}', sure)}
 
 # %% ../nbs/34_prediction.ipynb #6d1f0e73
 def _is_written(file): return file.exists() and file.stat().st_size > 0

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TEMPORARY', 'CSV_ADVICE', 'NO_LOCKS', 'temporary_name', 'sync_to_disk', 'atomic_write', 'write_text', 'write_json',
            'read_text', 'read_json', 'read_table', 'is_there', 'describe_error', 'checked_settings', 'read_checked',
-           'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'table_to_append']
+           'set_aside', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space', 'table_to_append',
+           'appended_rows']
 
 # %% ../nbs/01_storage.ipynb #9032bfda
 import contextlib
@@ -334,3 +335,13 @@ def table_to_append(
             _append_whole(f, (first + text.getvalue()).encode(), sync)
             first = ''
         yield add
+
+# %% ../nbs/01_storage.ipynb #7bbc456b
+def appended_rows(
+    path: Path, # a CSV from `table_to_append`; may be missing
+    n_columns: int, # of a whole row
+) -> list[list[str]]: # the whole rows, the header among them
+    "Rows of a table, without those that are damaged."
+    if not path.exists(): return []
+    text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '')
+    return [row for row in csv.reader(io.StringIO(text)) if len(row) == n_columns]

@@ -83,7 +83,7 @@ def _skin_shadow(darkness, center, width, slant):
     distance = (_across() - middle)/(_each(width)*spread)
     return -_each(darkness)*torch.exp(-.5*distance**2)
 
-# %% ../nbs/21_augment.ipynb #0308213a
+# %% ../nbs/21_augment.ipynb #f8272add
 def _gap(darkness, right, down, half_width, half_height):
     """Logarithm of the factor on the brightness in a rectangle, [B,1,16,64]. All [B]: `darkness` in it, its center and
     its half sides, in half widths and half heights of the picture."""
@@ -259,9 +259,9 @@ def augment_batch(
     generator: torch.Generator | None = None, # a generator on the CPU; default: the one that `seed_everything` seeds
     soft: bool = False, # the masks are probabilities from 0 to 1, and stay so
 ) -> tuple[Tensor, Tensor]: # images and masks of the same kind; those given stay as they are
-    """Each frame with its mask, changed at random in geometry, brightness, shadows, gaps, speckle, sharpness and fan. Masks
-    stay 0 or 1, unless `soft`. `none` returns the tensors that it got. `DataError` for any other tensors, or an invalid
-    aspect."""
+    """Each frame with its mask, changed at random in geometry, brightness, shadows, gaps, speckle, sharpness and fan.
+    Masks stay 0 or 1, unless `soft`. `none` returns the tensors that it got. `DataError` for any other tensors, or an
+    invalid aspect."""
     _require_images(images)
     _require_masks(masks, images, soft)
     if not isinstance(how, Augmentation):

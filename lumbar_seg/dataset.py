@@ -66,7 +66,7 @@ def frame_like_size(
     allowed = [(height, width) for height in sides for width in sides if height*width <= side**2]
     return min(allowed, key=misfit)
 
-# %% ../nbs/20_dataset.ipynb #e3dac0b5
+# %% ../nbs/20_dataset.ipynb #972eb873
 BONE_PIXELS = 3.5           # thickness that bone should have in the input of the network
 MIN_SIDE = 160              # of the square that has as many pixels
 
@@ -78,7 +78,7 @@ def line_thickness(
     length = sum(cv2.arcLength(outline, closed=True) for outline in outlines)
     return float(2*mask.sum()/length) if length else math.nan
 
-# %% ../nbs/20_dataset.ipynb #705ac35f
+# %% ../nbs/20_dataset.ipynb #3257541a
 def fitting_size(
     masks: list[np.ndarray], # bool [H,W], drawn ones
     aspect: float, # width/height of the frames
@@ -146,6 +146,8 @@ class UltrasoundBoneDataset(Dataset):
         self.names = read_split(file_list_path, img_dir)
         self.files = _listed_pairs(self.names, img_dir, mask_dir, file_list_path)
         self.kept = {}             # index -> (image, mask), uint8 at the network's size
+        self.thin = {}             # name of a frame -> thickness in pixels of the input, if below 1; 0: nothing is left
+        self.with_bone = set()     # names of frames with bone, of those that have been read
 
     @property
     def most_kept(self) -> int:
@@ -174,9 +176,19 @@ class UltrasoundBoneDataset(Dataset):
     def _small(self, i):
         "Frame and mask `i` at the network's size, from memory or from their files."
         if i in self.kept: return self.kept[i]
-        pair = resize_pair(*self.read(i), self.img_size)
+        image, mask = self.read(i)
+        pair = resize_pair(image, mask, self.img_size)
+        self._note_thin(self.files[i][0].name, mask, pair[1])
         if len(self.kept) < self.most_kept: self.kept[i] = pair
         return pair
+
+    def _note_thin(self, name, mask, small):
+        "Remember a mask whose bone gets lost in the input."
+        if not mask.any(): return
+        self.with_bone.add(name)
+        pixels = line_thickness(mask)*math.sqrt(small.size/mask.size)
+        if not small.any(): self.thin[name] = 0.
+        elif pixels < 1: self.thin[name] = pixels
 
     def read(self,
         i: int, # index

@@ -702,8 +702,16 @@ def _parts(network):
 
 def _needed(wanted): return [key for key in wanted if not key.endswith(UNUSED)]
 
+def _numberless(key): return re.sub(r'\d+', '#', key)
+
+def _further(keys, wanted, prefix):
+    "Keys of further blocks, of which the network has fewer: they belong to a deeper network."
+    kinds = {_numberless(key) for key in wanted}
+    own = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    return [key for key in own if key not in wanted and _numberless(key) in kinds]
+
 def _matches(tables, wanted):
-    "Every place in a file where something fits: place -> taken tensors, as from `_taken`."
+    "Every place in a file where something fits: place -> taken tensors, as from `_taken`, and what is left over."
     first = next(iter(wanted))
     found = {}
     for place, table in tables.items():
@@ -711,10 +719,17 @@ def _matches(tables, wanted):
         prefixes = {key.removesuffix(first) for key in keys if key == first or key.endswith(f'_{first}')}
         for prefix in sorted(prefixes):
             taken = _taken(keys, wanted, prefix)
-            if taken: found[f'{place} {prefix}'.strip()] = taken
+            if taken: found[f'{place} {prefix}'.strip()] = taken, _further(keys, wanted, prefix)
     return found
 
 def _count(taken): return sum(not name.endswith(UNUSED) for name in taken)
+
+# %% ../nbs/23_models.ipynb #2bcb8f26
+def _require_no_more(left_over, part, path):
+    "`DataError` if every place that fits belongs to a deeper network."
+    if not all(left_over): return
+    raise DataError(f'{path} holds a deeper network: its {part} has blocks that this one lacks, such as that of '
+                    f'{left_over[0][0]}. Train the network that these weights are for (--model).')
 
 # %% ../nbs/23_models.ipynb #6104558b
 def _best_match(tables, network, path):
@@ -724,9 +739,11 @@ def _best_match(tables, network, path):
         n_needed = len(_needed(wanted))
         enough = n_needed if part == 'network' else MIN_TAKEN*n_needed
         matches = _matches(tables, wanted)
-        fits = {place: ({}, taken) for place, taken in matches.items() if _count(taken) >= enough}
-        if fits: return part, _one_of(fits, path)[1]
-        closest = max(matches.values(), key=_count, default={})
+        fits = {place: ({}, taken) for place, (taken, _) in matches.items() if _count(taken) >= enough}
+        if fits:
+            _require_no_more([further for place, (_, further) in matches.items() if place in fits], part, path)
+            return part, _one_of(fits, path)[1]
+        closest = max((taken for taken, _ in matches.values()), key=_count, default={})
     needed = [wanted[key] for key in _needed(wanted)]
     name, shape = next((name, shape) for name, shape in needed if name not in closest)
     raise DataError(f'{path} cannot be used as a start: of the {len(needed)} tensors of the {part} it has '

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .layout import DataError, Paths
+from .layout import DataError, Paths, image_files
 from .storage import appended_rows, exclusive, table_to_append
 from .images import read_gray
 from .frames import folder_masks, frame_files, frame_groups, frame_stem
@@ -27,9 +27,10 @@ from .prediction import BATCH_FRAMES, CONFIDENCE, DONE_FILE, Predictor, differin
 from .prediction import find_weights, frame_workers, prediction_run, read_confidence
 
 # %% ../nbs/38_next_frames.ipynb #2c7ac695
-def _twin(name, alike, drawn, chosen):
-    "Why the frame is not worth drawing: a near-duplicate that is drawn or chosen. Empty if there is none."
+def _twin(name, alike, drawn, chosen, waiting):
+    "Why the frame is not worth drawing: a near-duplicate that is drawn, chosen or waiting. Empty if there is none."
     for other in sorted(alike.get(name, ())):
+        if other in waiting and name not in waiting: return f'nearly the same picture as {other}, which waits already'
         if other in drawn: return f'nearly the same picture as {other}, which is drawn'
         if other in chosen: return f'nearly the same picture as {other}, which is chosen'
     return ''
@@ -40,15 +41,17 @@ def diverse_choice(
     alike: dict[str, set[str]], # file name -> its near-duplicates, drawn ones included
     drawn: set[str], # file names of the frames that have a mask
     n: int, # how many to choose
+    waiting: set[str] = frozenset(), # file names of frames that an earlier choice has put into to_label/
 ) -> tuple[list[str], dict[str, str]]: # the chosen ones, fewer than n if there are no more; file name -> why skipped
-    "Go through `order` in rounds: each group gives one frame, and none that is nearly one that is drawn or chosen."
+    """Go through `order` in rounds: each group gives one frame, and none that is nearly one that is drawn or chosen. A
+    frame that is waiting may be chosen again, but not one that is nearly the same."""
     chosen, skipped, given = {}, {}, Counter()                # a dict keeps the order, and is searched fast
     for turn in range(1, n + 1):
         n_before = len(chosen)
         for name in order:
             if len(chosen) == n: break
             if name in chosen or name in skipped or given[groups[name]] >= turn: continue
-            reason = _twin(name, alike, drawn, chosen)
+            reason = _twin(name, alike, drawn, chosen, waiting)
             if reason:
                 skipped[name] = reason
                 continue
@@ -200,10 +203,11 @@ def select_uncertain(
     predictor = Predictor(file, device, img_size, threshold=threshold, tta=tta)
     thresholds, _ = predictor.thresholds_for(paths)
     with exclusive(paths.to_label):
+        waiting = {f.name for f in image_files(paths.to_label)} if paths.to_label.exists() else set()
         confidence, unreadable = measure_confidence(paths, predictor, frames, thresholds)
         alike = _near_duplicates([f for f in frames if f.name in confidence], drawn)
         order = sorted(confidence, key=confidence.get)
-        chosen, skipped = diverse_choice(order, groups, alike, {f.name for f in drawn}, n)
+        chosen, skipped = diverse_choice(order, groups, alike, {f.name for f in drawn}, n, waiting)
         ranking = _ranking(confidence, groups, chosen, skipped)
         notes = _notes(predictor, drawn, {name: groups[name] for name in confidence})
         return propose(paths, ranking, n, unreadable + left_out, notes)

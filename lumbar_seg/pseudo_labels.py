@@ -58,6 +58,7 @@ def is_plausible(
 
 # %% ../nbs/37_pseudo_labels.ipynb #f686ed52
 STATS_COLUMNS = ('filename', 'area_frac', 'cy_rel', 'cx_rel', 'plausible')
+_OWN_COLUMNS = (CONFIDENCE, 'automatic', 'edited')          # what we add to those of the document
 
 def automatic_flags(
     stats: pd.DataFrame, # columns area_frac and confidence
@@ -70,7 +71,7 @@ def stats_table(
     files: list[Path], # frames; those without a mask in `mask_dir` are left out
     mask_dir: Path, # their masks, <stem>.png
     thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
-) -> pd.DataFrame: # `STATS_COLUMNS` and confidence; nan where it is unknown
+) -> pd.DataFrame: # `STATS_COLUMNS`, confidence (nan if unknown), automatic (`plausible` as these thresholds have it)
     "Statistics of every mask."
     rows, confidence = [], read_confidence(mask_dir)
     for f in progress(files, 'mask statistics'):
@@ -78,7 +79,8 @@ def stats_table(
         if not mask_file.exists(): continue
         rows.append({'filename': f.name} | mask_stats(read_mask(mask_file)) | {CONFIDENCE: confidence.get(f.name)})
     table = pd.DataFrame(rows, columns=[*STATS_COLUMNS, CONFIDENCE]).astype({CONFIDENCE: float})
-    return table.assign(plausible=automatic_flags(table, thresholds))
+    flags = automatic_flags(table, thresholds)
+    return table.assign(plausible=flags, automatic=flags)
 
 # %% ../nbs/37_pseudo_labels.ipynb #e2d1c9ec
 def _numbers(table, column, path):
@@ -87,7 +89,7 @@ def _numbers(table, column, path):
     numbers = pd.to_numeric(cells, errors='coerce')             # nan where a cell is not a number
     advice = 'a number with a point, such as 0.0213'
     wrong = numbers.isna()
-    may_be_empty = ('cy_rel', 'cx_rel', CONFIDENCE, 'edited')   # an empty mask has no center
+    may_be_empty = ('cy_rel', 'cx_rel', *_OWN_COLUMNS)          # an empty mask has no center
     if column in may_be_empty: wrong &= cells.notna()
     if column == 'plausible':
         advice = '1 for a mask to train on, 0 for one to leave out'
@@ -100,19 +102,19 @@ def _numbers(table, column, path):
 # %% ../nbs/37_pseudo_labels.ipynb #de816736
 def read_stats(
     paths: Paths, # data layout
-) -> pd.DataFrame: # `STATS_COLUMNS`, confidence (nan if unknown), edited (1 if somebody has changed the flag)
+) -> pd.DataFrame: # `STATS_COLUMNS`, confidence and automatic (nan if unknown), edited (1 if somebody has changed it)
     "The table of pseudo-labels. `DataError` if it is missing, lacks a column, or has an invalid cell."
     path = paths.pseudo_stats
     if not path.exists(): raise DataError(f'There is no {path}. Make pseudo-labels first: `lumbar_seg pseudo`.')
     table = read_table(path, STATS_COLUMNS, dtype=dict.fromkeys([*STATS_COLUMNS, CONFIDENCE], str))
-    for column in (CONFIDENCE, 'edited'):                       # unknown to earlier versions
+    for column in _OWN_COLUMNS:                                 # unknown to earlier versions
         if column not in table: table[column] = None
     for name in table.filename:
         if Path(str(name)).name == name: continue
         raise DataError(f'{path} names {name}. Write the file name alone, such as 1.jpg.')
     twice = table.filename[table.filename.duplicated()]
     if len(twice): raise DataError(f'{path} lists {twice.iloc[0]} more than once. Keep one row for each file.')
-    for column in (*STATS_COLUMNS[1:], CONFIDENCE, 'edited'): table[column] = _numbers(table, column, path)
+    for column in (*STATS_COLUMNS[1:], *_OWN_COLUMNS): table[column] = _numbers(table, column, path)
     return table.fillna({'edited': 0}).astype({'plausible': int, CONFIDENCE: float, 'edited': int})
 
 # %% ../nbs/37_pseudo_labels.ipynb #cefaa81e
@@ -120,10 +122,11 @@ def _edited_flags(paths):
     "Rows of the earlier table whose flag somebody has edited, now or before; all if nobody knows."
     if not paths.pseudo_stats.exists(): return pd.DataFrame(columns=[*STATS_COLUMNS, 'edited'])
     earlier, run = read_stats(paths), read_run(paths.masks_pseudo)
-    if not isinstance(run.get('thresholds'), dict): return earlier
-    thresholds = replace(Thresholds(**run['thresholds']), min_confidence=run.get('min_confidence'))
-    by_hand = (earlier.edited == 1) | (earlier.plausible != automatic_flags(earlier, thresholds))
-    return earlier[by_hand].assign(edited=1)
+    written = earlier.automatic
+    if written.isna().any() and isinstance(run.get('thresholds'), dict):             # of an earlier version
+        thresholds = replace(Thresholds(**run['thresholds']), min_confidence=run.get('min_confidence'))
+        written = written.fillna(pd.Series(automatic_flags(earlier, thresholds), earlier.index))
+    return earlier[(earlier.edited == 1) | (earlier.plausible != written)].assign(edited=1)       # nan is not equal
 
 def _with_edited_flags(stats, edited):
     "`stats` with the flags that somebody has edited, where the mask has not changed."

@@ -296,6 +296,9 @@ class SelfTraining:
 
     def __str__(self):
         failed = [f'ERROR: not used. {line}' for line in self.raw.failed]
+        if len(self.table) and not self.table.dice_before.iloc[0]:
+            failed.append(f'WARNING: the teacher, {self.teacher.name}, found no bone on the val frames, so it had '
+                          'nothing to teach. Train it longer, or with another learning rate.')
         rounds = [_gain_line(row) for row in self.table.to_dict('records')]
         return '\n'.join([*failed, str(self.raw), *rounds, self.verdict])
 

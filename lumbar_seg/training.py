@@ -634,6 +634,21 @@ def size_for(
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 
+# %% ../nbs/24_training.ipynb #ae814df1
+def _thin_bone(loaders, size):
+    "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
+    lines = []
+    for part, data in (('train', loaders.train.dataset), ('val', loaders.val.dataset)):
+        if not data.thin: continue
+        name, advice = min(data.thin, key=data.thin.get), 'Use a larger --img-size, or draw bone as thick as it is.'
+        if len(data.with_bone) == sum(not pixels for pixels in data.thin.values()):
+            raise DataError(f'At {size} pixels, the bone of every mask of {part}.txt, such as that of {name}, is so '
+                            f'thin that nothing is left of it. {advice}')
+        lines.append(f'WARNING: at {size} pixels, the bone in {len(data.thin)} masks of {part}.txt is thinner than one '
+                     f'pixel, such as that of {name}: it arrives in pieces. {advice}')
+    for line in lines: print(line)
+    return lines
+
 # %% ../nbs/24_training.ipynb #24c0d227
 def _train(config, paths, weights, replace, quiet, after_epoch, extra):
     "The work of `train`, which keeps other runs from writing these weights."
@@ -654,6 +669,7 @@ def _train(config, paths, weights, replace, quiet, after_epoch, extra):
         earlier = _to_go_on_with(weights, record)
 
     for loader in (loaders.train, loaders.val): loader.dataset.preload(cores(), quiet)
+    record['data']['warnings'] += _thin_bone(loaders, size)
     if extra: record |= extra.prepare()
     run = _new_run(config, weights, loaders, device, record, extra)
     _require_room(run)
@@ -682,6 +698,9 @@ def train(
     paths = Paths(root)
     require_folder(paths.root)
     weights = paths.models/config.weights
+    if config.init and Path(config.init).absolute() == weights.absolute():
+        raise DataError(f'The training would start from {weights}, and write its result under the same name. Give the '
+                        'result another name (--weights).')
     with exclusive(weights): return _train(config, paths, weights, replace, quiet, after_epoch, extra)
 
 # %% ../nbs/24_training.ipynb #fc692b79

@@ -84,7 +84,8 @@ def risk_coverage(
 ) -> pd.DataFrame: # columns coverage and risk; a row for each number of frames accepted
     "Mean of 1 - Dice over the surest frames, for each share of them. `DataError` if there are too few frames."
     surest_first = _by_confidence(scores).sort_values(by, ascending=False, kind='stable')
-    accepted, errors = np.arange(1, len(surest_first) + 1), 1 - surest_first.dice.to_numpy()
+    errors = 1 - surest_first.dice.groupby(surest_first[by]).transform('mean').to_numpy()       # ties: in any order
+    accepted = np.arange(1, len(surest_first) + 1)
     return pd.DataFrame({'coverage': accepted/len(accepted), 'risk': errors.cumsum()/accepted})
 
 def aurc(
@@ -125,21 +126,28 @@ WORST, LEAST_SURE = .1, .25              # shares of the frames
 @dataclass
 class WorstFound:
     "How many of the worst masks are among those that the network is least sure of."
-    found: int # of the worst, those among the least sure
+    found: float # of the worst, those among the least sure; not a whole number if frames tie
     worst: int # the worst tenth by Dice
     least_sure: int # the least sure quarter
     frames: int # all
 
     def __str__(self):
-        return (f'Of the worst tenth of the masks ({self.worst} of {self.frames} frames), {self.found} are among the '
-                f'least sure quarter ({self.least_sure} frames). By chance it would be a quarter of them.')
+        return (f'Of the worst tenth of the masks ({self.worst} of {self.frames} frames), {self.found:.3g} are among '
+                f'the least sure quarter ({self.least_sure} frames). By chance it would be a quarter of them.')
+
+def _share_below(values, n):
+    "How far each frame is among the `n` with the lowest value: 1, 0, or a share of the places that are left for a tie."
+    limit = np.sort(values)[n - 1]
+    ties = values == limit
+    return (values < limit) + ties*(n - (values < limit).sum())/ties.sum()
 
 def worst_found(
     scores: pd.DataFrame, # columns confidence and dice, at least `MIN_FRAMES` rows
 ) -> WorstFound:
-    "How many of the worst tenth are among the least sure quarter. `DataError` if there are too few frames."
-    ordered = _by_confidence(scores)
-    n_worst, n_least_sure = round(WORST*len(ordered)), round(LEAST_SURE*len(ordered))
-    worst = ordered.sort_values('dice', kind='stable').index[:n_worst]
-    found = int((worst < n_least_sure).sum())              # places in the order of confidence
-    return WorstFound(found, n_worst, n_least_sure, len(ordered))
+    """How many of the worst tenth are among the least sure quarter. Where frames tie, it is the mean over their orders.
+    `DataError` if there are too few frames."""
+    judged = _by_confidence(scores)
+    n_worst, n_least_sure = round(WORST*len(judged)), round(LEAST_SURE*len(judged))
+    worst = _share_below(judged.dice.to_numpy(), n_worst)
+    unsure = _share_below(judged[CONFIDENCE].to_numpy(), n_least_sure)
+    return WorstFound(float((worst*unsure).sum()), n_worst, n_least_sure, len(judged))

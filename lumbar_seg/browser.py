@@ -35,7 +35,7 @@ from .reviews import DECISIONS, OPEN_STATES, REVIEW_COLUMNS, TAKEN_BACK, Decided
 from .reviews import describe_review, review_state, reviews_path
 from .metrics import frame_scores, unit_of
 from .prediction import CONFIDENCE, read_confidence
-from .pseudo_labels import mask_stats
+from .pseudo_labels import AUTOMATIC, mask_stats
 from .drawing import ChangedMeanwhile, Draft, Drawing, DrawnOn, adopt_old_draft, draft_path, drop_saved_draft
 from .drawing import find_drafts, manual_mask, mask_state, save_drawing, smooth_mask, what_changed
 from .canvas import COLORS, TOOLS, FrameCanvas, bone_box, frame_bytes, layer
@@ -70,7 +70,7 @@ def source_table(
     tables = []
     if source.table and source.table.exists():
         table = read_table(source.table, dtype=str).drop_duplicates('filename').set_index('filename')
-        tables.append(table.apply(as_numbers))
+        tables.append(table.drop(columns=AUTOMATIC, errors='ignore').apply(as_numbers))
     confidence = read_confidence(source.masks)
     if confidence: tables.append(pd.DataFrame({CONFIDENCE: confidence}))
     tables.append(read_frames_csv(paths))

@@ -702,7 +702,7 @@ def _parts(network):
 
 def _needed(wanted): return [key for key in wanted if not key.endswith(UNUSED)]
 
-def _numberless(key): return re.sub(r'\d+', '#', key)
+def _numberless(key): return re.sub(r'(?<=_)\d+(?=_)', '#', key)         # places in a list
 
 def _further(keys, wanted, prefix):
     "Keys of further blocks, of which the network has fewer: they belong to a deeper network."
@@ -724,7 +724,7 @@ def _matches(tables, wanted):
 
 def _count(taken): return sum(not name.endswith(UNUSED) for name in taken)
 
-# %% ../nbs/23_models.ipynb #2bcb8f26
+# %% ../nbs/23_models.ipynb #2f8783c2
 def _require_no_more(left_over, part, path):
     "`DataError` if every place that fits belongs to a deeper network."
     if not all(left_over): return

@@ -634,7 +634,7 @@ def size_for(
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 
-# %% ../nbs/24_training.ipynb #ae814df1
+# %% ../nbs/24_training.ipynb #377d775c
 def _thin_bone(loaders, size):
     "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
     lines = []

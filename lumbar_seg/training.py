@@ -27,7 +27,7 @@ import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from .layout import DataError, Paths, require_folder, unread_in
+from .layout import DataError, Paths, natural_key, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, is_there, read_json
 from .storage import require_space, set_aside, write_json
 from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
@@ -634,13 +634,14 @@ def size_for(
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 
-# %% ../nbs/24_training.ipynb #377d775c
+# %% ../nbs/24_training.ipynb #4db255ea
 def _thin_bone(loaders, size):
     "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
     lines = []
     for part, data in (('train', loaders.train.dataset), ('val', loaders.val.dataset)):
         if not data.thin: continue
-        name, advice = min(data.thin, key=data.thin.get), 'Use a larger --img-size, or draw bone as thick as it is.'
+        name = min(sorted(data.thin, key=natural_key), key=data.thin.get)            # whatever thread was first
+        advice = 'Use a larger --img-size, or draw bone as thick as it is.'
         if len(data.with_bone) == sum(not pixels for pixels in data.thin.values()):
             raise DataError(f'At {size} pixels, the bone of every mask of {part}.txt, such as that of {name}, is so '
                             f'thin that nothing is left of it. {advice}')

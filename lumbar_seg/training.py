@@ -634,7 +634,7 @@ def size_for(
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
 
-# %% ../nbs/24_training.ipynb #787d19cc
+# %% ../nbs/24_training.ipynb #4db255ea
 def _thin_bone(loaders, size):
     "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
     lines = []

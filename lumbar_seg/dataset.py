@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['IMG_SIZE', 'MAX_IMG_SIZE', 'MULTIPLE', 'BONE_PIXELS', 'MIN_SIDE', 'BATCH_SIZE', 'KEEP_MB', 'MAX_KEEP_MB', 'Megabytes',
            'ImgSize', 'input_size', 'size_name', 'frame_like_size', 'line_thickness', 'fitting_size', 'resize_pair',
-           'image_tensor', 'UltrasoundBoneDataset', 'checked_size', 'LoaderSettings', 'Loaders', 'mean_aspect',
-           'get_dataloaders', 'loader_report']
+           'bone_in_input', 'image_tensor', 'UltrasoundBoneDataset', 'checked_size', 'LoaderSettings', 'Loaders',
+           'mean_aspect', 'get_dataloaders', 'loader_report']
 
 # %% ../nbs/20_dataset.ipynb #a8cb7049
 import math
@@ -19,6 +19,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import torch
+from fastcore.basics import patch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
@@ -103,6 +104,14 @@ def resize_pair(
     small_mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return small_image, small_mask
 
+# %% ../nbs/20_dataset.ipynb #b73a2ceb
+def bone_in_input(
+    mask: np.ndarray, # bool [H,W], with bone
+    small: np.ndarray, # the same at the size of the input, see `resize_pair`
+) -> float: # in pixels of the input; 0 if nothing is left
+    "How thick bone is in the input of the network."
+    return line_thickness(mask)*math.sqrt(small.size/mask.size) if small.any() else 0.
+
 # %% ../nbs/20_dataset.ipynb #36f222ff
 def image_tensor(
     image: np.ndarray, # frame, uint8 [H,W]
@@ -146,8 +155,7 @@ class UltrasoundBoneDataset(Dataset):
         self.names = read_split(file_list_path, img_dir)
         self.files = _listed_pairs(self.names, img_dir, mask_dir, file_list_path)
         self.kept = {}             # index -> (image, mask), uint8 at the network's size
-        self.thin = {}             # name of a frame -> thickness in pixels of the input, if below 1; 0: nothing is left
-        self.with_bone = set()     # names of frames with bone, of those that have been read
+        self.bone_pixels = {}      # name of a frame with bone, once it was read -> `bone_in_input`
 
     @property
     def most_kept(self) -> int:
@@ -162,49 +170,48 @@ class UltrasoundBoneDataset(Dataset):
         images, masks = self._batch([index])
         return images[0], masks[0]
 
-    def _batch(self, indices):
-        "Images and masks, float32 [B,1,h,w]."
-        all_kept = all(i in self.kept for i in indices)
-        if self.read_threads and not all_kept:
-            with ThreadPoolExecutor(self.read_threads) as pool: pairs = list(pool.map(self._small, indices))
-        else:
-            pairs = [self._small(i) for i in indices]
-        images = np.stack([image for image, _ in pairs])[:, None].astype(np.float32)
-        masks = np.stack([mask for _, mask in pairs])[:, None].astype(np.float32)
-        return torch.from_numpy(images/255), torch.from_numpy(masks)
+# %% ../nbs/20_dataset.ipynb #146936e7
+@patch
+def _batch(self: UltrasoundBoneDataset, indices):
+    "Images and masks, float32 [B,1,h,w]."
+    all_kept = all(i in self.kept for i in indices)
+    if self.read_threads and not all_kept:
+        with ThreadPoolExecutor(self.read_threads) as pool: pairs = list(pool.map(self._small, indices))
+    else:
+        pairs = [self._small(i) for i in indices]
+    images = np.stack([image for image, _ in pairs])[:, None].astype(np.float32)
+    masks = np.stack([mask for _, mask in pairs])[:, None].astype(np.float32)
+    return torch.from_numpy(images/255), torch.from_numpy(masks)
 
-    def _small(self, i):
-        "Frame and mask `i` at the network's size, from memory or from their files."
-        if i in self.kept: return self.kept[i]
-        image, mask = self.read(i)
-        pair = resize_pair(image, mask, self.img_size)
-        self._note_thin(self.files[i][0].name, mask, pair[1])
-        if len(self.kept) < self.most_kept: self.kept[i] = pair
-        return pair
+@patch
+def _small(self: UltrasoundBoneDataset, i):
+    "Frame and mask `i` at the network's size, from memory or from their files."
+    if i in self.kept: return self.kept[i]
+    image, mask = self.read(i)
+    pair = resize_pair(image, mask, self.img_size)
+    name = self.files[i][0].name
+    if mask.any() and name not in self.bone_pixels: self.bone_pixels[name] = bone_in_input(mask, pair[1])
+    if len(self.kept) < self.most_kept: self.kept[i] = pair
+    return pair
 
-    def _note_thin(self, name, mask, small):
-        "Remember a mask whose bone gets lost in the input."
-        if not mask.any(): return
-        self.with_bone.add(name)
-        pixels = line_thickness(mask)*math.sqrt(small.size/mask.size)
-        if not small.any(): self.thin[name] = 0.
-        elif pixels < 1: self.thin[name] = pixels
+# %% ../nbs/20_dataset.ipynb #a3ec5a96
+@patch
+def read(self: UltrasoundBoneDataset,
+    i: int, # index
+) -> tuple[np.ndarray, np.ndarray]: # uint8 [H,W], bool [H,W]
+    "Frame and mask `i` at their original size. `DataError` if one cannot be read or their sizes differ."
+    return read_pair(*self.files[i])
 
-    def read(self,
-        i: int, # index
-    ) -> tuple[np.ndarray, np.ndarray]: # uint8 [H,W], bool [H,W]
-        "Frame and mask `i` at their original size. `DataError` if one cannot be read or their sizes differ."
-        return read_pair(*self.files[i])
-
-    def preload(self,
-        threads: int = 1, # threads that read in parallel
-        quiet: bool = False, # show no progress bar
-    ):
-        "Read as many frames into memory as `keep_mb` allows. `DataError` at the first that cannot be used."
-        count = min(len(self), self.most_kept)
-        with ThreadPoolExecutor(threads) as pool:
-            pairs = pool.map(self._small, range(count))
-            for _ in progress(pairs, 'read frames', total=count, leave=False, disable=quiet): pass
+@patch
+def preload(self: UltrasoundBoneDataset,
+    threads: int = 1, # threads that read in parallel
+    quiet: bool = False, # show no progress bar
+):
+    "Read as many frames into memory as `keep_mb` allows. `DataError` at the first that cannot be used."
+    count = min(len(self), self.most_kept)
+    with ThreadPoolExecutor(threads) as pool:
+        pairs = pool.map(self._small, range(count))
+        for _ in progress(pairs, 'read frames', total=count, leave=False, disable=quiet): pass
 
 # %% ../nbs/20_dataset.ipynb #b5cdc25e
 BATCH_SIZE = 4

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from fastcore.basics import patch
 from scipy.special import expit
 from torch import nn
 
@@ -155,54 +156,6 @@ class Predictor:
         self.tta = tta
         self.parts = BatchParts()
 
-    def _compute(self, batch):
-        """Probabilities [B,h,w] of frames [B,1,h,w] at the network's size. With `tta`: their mean with those of the
-        mirror image."""
-        def compute(part): return expit(self.engine(np.repeat(part, self.in_channels, axis=1)))
-        if not self.tta: return compute(batch)
-        return (compute(batch) + compute(batch[..., ::-1])[..., ::-1])/2
-
-    def network_probabilities(self,
-        images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-    ) -> np.ndarray: # float32 [B,h,w] in [0, 1]
-        """Probability of bone as the network sees it: at the size of its input. Frames go through it as one batch, or
-        in parts if memory is short. `DataError` for anything but a list of such frames, with the line that converts
-        it."""
-        for k, image in enumerate(require_list(images)): require_frame(image, f'images[{k}]')
-        batch = np.stack([image_tensor(image, self.img_size).numpy() for image in images])
-        small = np.concatenate(self.parts.run(self._compute, batch))
-        if np.isnan(small.min()):                        # nan is above no threshold: the masks would be blank
-            raise DataError(f'The network of {self.weights} gives values that are not a number. Predict on the CPU, '
-                            'which computes with more digits, or train it again.')
-        return small
-
-    def probabilities(self,
-        images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-    ) -> list[np.ndarray]: # float32 [H,W] in [0, 1], each of its frame's size
-        "Probability of bone in each pixel of the frame. `DataError` as in `network_probabilities`."
-        pairs = zip(self.network_probabilities(images), images, strict=True)
-        return [cv2.resize(small, image.shape[::-1]) for small, image in pairs]
-
-    def predict(self,
-        images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-        thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
-    ) -> list[Prediction]: # mask and confidence of each frame
-        "Thresholded and post-processed masks, and how sure they are. `DataError` as in `network_probabilities`."
-        if thresholds is None: thresholds, _ = self.thresholds_for(None)
-        threshold = self.threshold if thresholds.probability is None else thresholds.probability
-        predictions = []
-        for small, image in zip(self.network_probabilities(images), images, strict=True):
-            mask = postprocess_mask(cv2.resize(small, image.shape[::-1]) > threshold, thresholds)
-            predictions.append(Prediction(mask, soft_dice_confidence(small, mask)))
-        return predictions
-
-    def masks(self,
-        images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-        thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
-    ) -> list[np.ndarray]: # bool [H,W], each of its frame's size
-        "The masks of `predict`."
-        return [prediction.mask for prediction in self.predict(images, thresholds)]
-
     def thresholds_for(self,
         paths: Paths | None, # data layout; None if there is no data folder
     ) -> tuple[Thresholds, str]: # and where they come from
@@ -213,11 +166,68 @@ class Predictor:
         source += f' (but not its probability {thresholds.probability}: {self.given_threshold} was given)'
         return replace(thresholds, probability=None), source
 
-    def trained_on(self,
-        frame: Path, # an image file
-    ) -> bool: # False if there is no record
-        "Was this picture, whatever its name, among the frames that the weights were trained on?"
-        return is_among(frame, frame_hashes(self.record, 'train'))
+# %% ../nbs/34_prediction.ipynb #31f21f3d
+@patch
+def _compute(self: Predictor, batch):
+    """Probabilities [B,h,w] of frames [B,1,h,w] at the network's size. With `tta`: their mean with those of the
+    mirror image."""
+    def compute(part): return expit(self.engine(np.repeat(part, self.in_channels, axis=1)))
+    if not self.tta: return compute(batch)
+    return (compute(batch) + compute(batch[..., ::-1])[..., ::-1])/2
+
+@patch
+def network_probabilities(self: Predictor,
+    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
+) -> np.ndarray: # float32 [B,h,w] in [0, 1]
+    """Probability of bone as the network sees it: at the size of its input. Frames go through it as one batch, or
+    in parts if memory is short. `DataError` for anything but a list of such frames, with the line that converts
+    it."""
+    for k, image in enumerate(require_list(images)): require_frame(image, f'images[{k}]')
+    batch = np.stack([image_tensor(image, self.img_size).numpy() for image in images])
+    small = np.concatenate(self.parts.run(self._compute, batch))
+    if np.isnan(small.min()):                        # nan is above no threshold: the masks would be blank
+        raise DataError(f'The network of {self.weights} gives values that are not a number. Predict on the CPU, '
+                        'which computes with more digits, or train it again.')
+    return small
+
+@patch
+def probabilities(self: Predictor,
+    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
+) -> list[np.ndarray]: # float32 [H,W] in [0, 1], each of its frame's size
+    "Probability of bone in each pixel of the frame. `DataError` as in `network_probabilities`."
+    pairs = zip(self.network_probabilities(images), images, strict=True)
+    return [cv2.resize(small, image.shape[::-1]) for small, image in pairs]
+
+# %% ../nbs/34_prediction.ipynb #9d574d1c
+@patch
+def predict(self: Predictor,
+    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
+    thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
+) -> list[Prediction]: # mask and confidence of each frame
+    "Thresholded and post-processed masks, and how sure they are. `DataError` as in `network_probabilities`."
+    if thresholds is None: thresholds, _ = self.thresholds_for(None)
+    threshold = self.threshold if thresholds.probability is None else thresholds.probability
+    predictions = []
+    for small, image in zip(self.network_probabilities(images), images, strict=True):
+        mask = postprocess_mask(cv2.resize(small, image.shape[::-1]) > threshold, thresholds)
+        predictions.append(Prediction(mask, soft_dice_confidence(small, mask)))
+    return predictions
+
+@patch
+def masks(self: Predictor,
+    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
+    thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
+) -> list[np.ndarray]: # bool [H,W], each of its frame's size
+    "The masks of `predict`."
+    return [prediction.mask for prediction in self.predict(images, thresholds)]
+
+# %% ../nbs/34_prediction.ipynb #a3ad87a0
+@patch
+def trained_on(self: Predictor,
+    frame: Path, # an image file
+) -> bool: # False if there is no record
+    "Was this picture, whatever its name, among the frames that the weights were trained on?"
+    return is_among(frame, frame_hashes(self.record, 'train'))
 
 # %% ../nbs/34_prediction.ipynb #0a9c38ce
 BLANK_ADVICE = ('Are these the right weights, and are the frames like those they were trained on? '

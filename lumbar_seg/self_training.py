@@ -295,12 +295,12 @@ class SelfTraining:
         return f'The raw frames paid.{ended} Use {self.best}.'
 
     def __str__(self):
-        failed = [f'ERROR: not used. {line}' for line in self.raw.failed]
+        lines = [f'ERROR: not used. {line}' for line in self.raw.failed]
         if len(self.table) and not self.table.dice_before.iloc[0]:
-            failed.append(f'WARNING: the teacher, {self.teacher.name}, found no bone on the val frames, so it had '
-                          'nothing to teach. Train it longer, or with another learning rate.')
+            lines.append(f'WARNING: the teacher, {self.teacher.name}, found no bone on the val frames, so it had '
+                         'nothing to teach. Train it longer, or with another learning rate.')
         rounds = [_gain_line(row) for row in self.table.to_dict('records')]
-        return '\n'.join([*failed, str(self.raw), *rounds, self.verdict])
+        return '\n'.join([*lines, str(self.raw), *rounds, self.verdict])
 
     def _repr_html_(self): return as_html(self) + self.table.to_html(index=False, float_format='%.4f')
 

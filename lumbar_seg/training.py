@@ -629,7 +629,7 @@ def size_for(
     `DataError` for a frame that cannot be read, or if the network cannot take the size."""
     if config.img_size != AUTO_SIZE: return config.img_size
     data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'train.txt')
-    masks = [data.read(i)[1] for i in evenly_spaced(range(len(data)), SIZE_FRAMES)]
+    masks = [mask.read() for _, mask in evenly_spaced(data.files, SIZE_FRAMES)]
     size = size_name(fitting_size(masks, mean_aspect([frame for frame, _ in data.files])))
     replace(config, img_size=size)                  # refuses a size that the network cannot take
     return size
@@ -639,13 +639,14 @@ def _thin_bone(loaders, size):
     "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
     lines = []
     for part, data in (('train', loaders.train.dataset), ('val', loaders.val.dataset)):
-        if not data.thin: continue
-        name = min(sorted(data.thin, key=natural_key), key=data.thin.get)            # whatever thread was first
+        thin = {name: pixels for name, pixels in data.bone_pixels.items() if pixels < 1}
+        if not thin: continue
+        name = min(sorted(thin, key=natural_key), key=thin.get)                      # whatever thread was first
         advice = 'Use a larger --img-size, or draw bone as thick as it is.'
-        if len(data.with_bone) == sum(not pixels for pixels in data.thin.values()):
+        if not any(data.bone_pixels.values()):
             raise DataError(f'At {size} pixels, the bone of every mask of {part}.txt, such as that of {name}, is so '
                             f'thin that nothing is left of it. {advice}')
-        lines.append(f'WARNING: at {size} pixels, the bone in {len(data.thin)} masks of {part}.txt is thinner than one '
+        lines.append(f'WARNING: at {size} pixels, the bone in {len(thin)} masks of {part}.txt is thinner than one '
                      f'pixel, such as that of {name}: it arrives in pieces. {advice}')
     for line in lines: print(line)
     return lines

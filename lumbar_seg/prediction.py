@@ -166,7 +166,7 @@ class Predictor:
         source += f' (but not its probability {thresholds.probability}: {self.given_threshold} was given)'
         return replace(thresholds, probability=None), source
 
-# %% ../nbs/34_prediction.ipynb #31f21f3d
+# %% ../nbs/34_prediction.ipynb #3c8ea37e
 @patch
 def _compute(self: Predictor, batch):
     """Probabilities [B,h,w] of frames [B,1,h,w] at the network's size. With `tta`: their mean with those of the
@@ -198,7 +198,7 @@ def probabilities(self: Predictor,
     pairs = zip(self.network_probabilities(images), images, strict=True)
     return [cv2.resize(small, image.shape[::-1]) for small, image in pairs]
 
-# %% ../nbs/34_prediction.ipynb #9d574d1c
+# %% ../nbs/34_prediction.ipynb #0d1529a7
 @patch
 def predict(self: Predictor,
     images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
@@ -221,7 +221,7 @@ def masks(self: Predictor,
     "The masks of `predict`."
     return [prediction.mask for prediction in self.predict(images, thresholds)]
 
-# %% ../nbs/34_prediction.ipynb #a3ad87a0
+# %% ../nbs/34_prediction.ipynb #0d3c9197
 @patch
 def trained_on(self: Predictor,
     frame: Path, # an image file

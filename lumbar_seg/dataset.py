@@ -59,7 +59,7 @@ def frame_like_size(
     aspect: float, # width/height of the frames
     side: int = IMG_SIZE, # of the square that has as many pixels
 ) -> tuple[int, int]: # height and width, multiples of `MULTIPLE`
-    "The size that comes closest to the shape of the frames, with hardly fewer pixels than the square and not more."
+    "A size close to the shape of the frames, with about as many pixels as the square has, and not more."
     sides = [k*MULTIPLE for k in range(1, 4*side//MULTIPLE + 1)]
     def misfit(size):
         height, width = size

@@ -144,14 +144,17 @@ def measure_confidence(
     return {frame.name: confidence[frame] for frame in frames if frame in confidence}, unreadable
 
 # %% ../nbs/38_next_frames.ipynb #bdf1cb48
+def _reason_chosen(name, group):
+    group_text = 'it has no group' if group == name else f'its group is {group}'
+    return f'least sure when its turn came; {group_text}'
+
 def _ranking(confidence, groups, chosen, skipped):
     "The chosen frames, then the others, the least sure first."
     limit = max((confidence[name] for name in chosen), default=0.)
     rows, picked = [], set(chosen)
     order = [*chosen, *(name for name in sorted(confidence, key=confidence.get) if name not in picked)]
     for rank, name in enumerate(order, 1):
-        if name in picked: reason = f'its group is {groups[name]}' if groups[name] != name else 'it has no group'
-        if name in picked: reason = f'least sure when its turn came; {reason}'
+        if name in picked: reason = _reason_chosen(name, groups[name])
         elif confidence[name] < limit: reason = skipped.get(name, 'other groups came first')
         else: reason = skipped.get(name, 'surer than the chosen ones')
         rows.append((rank, name, round(1 - confidence[name], 4), int(name in picked), confidence[name], reason))

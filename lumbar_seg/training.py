@@ -589,10 +589,8 @@ def _print_epoch(row, epochs, is_best):
           f"val Dice {row['val_dice']:.4f}{mark}", flush=True)
 
 # %% ../nbs/24_training.ipynb #2d3019c7
-def _is_over(
-    history: list[dict], # a row for each epoch so far
-    config: TrainConfig,
-) -> bool:
+def _is_over(history, config):
+    "Is this the last row of the history: are all epochs done, or has patience run out?"
     if len(history) >= config.epochs: return True
     if not config.patience or not history: return False
     scores = [row['val_dice'] for row in history]

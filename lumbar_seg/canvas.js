@@ -3,13 +3,13 @@
 
 const KEYS = {                       // key -> command; with Ctrl or Cmd: "Ctrl+z"
   ArrowRight: 'next', ArrowLeft: 'previous', Home: 'first', End: 'last', t: 'thumbnails',
-  k: 'keep', r: 'reject', f: 'fix', u: 'take back',
+  k: 'keep', r: 'reject', f: 'fix', u: 'take back', d: 'resolve',
   ' ': 'masks', c: 'contour', p: 'panels', z: 'zoom',
   e: 'draw', Escape: 'leave', s: 'save', b: 'brush', x: 'eraser', l: 'line', Enter: 'end line',
   '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
 };
 const TOGGLES = {masks: 'visible', contour: 'contour', panels: 'panels', zoom: 'zoomed'};       // command -> trait
-const ONCE = ['keep', 'reject', 'fix', 'take back', 'save'];          // a key held down gives these once
+const ONCE = ['keep', 'reject', 'fix', 'take back', 'resolve', 'save'];          // a key held down gives these once
 
 // ---- pictures
 

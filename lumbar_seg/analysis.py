@@ -20,6 +20,7 @@ from .frames import NameProblem, boneless_frames, folder_masks, frame_files, fra
 from .frames import frame_stem, matched_pairs, pair_files, read_frames_csv, read_pair
 from .records import mask_extent, set_extent
 from .display import as_html, progress
+from .reviews import rejected_pairs
 from .checks import REMEDIES, pair_problem
 from .splits import PARTS, read_split, read_splits
 from .metrics import centerline, unit_of
@@ -132,8 +133,9 @@ def _unusable_masks(paths):
     "Stem of a frame -> what is wrong with its manual mask, as `check` says it. Empty masks may be measured."
     if not paths.images.is_dir(): return {}
     pairs, boneless, found = pair_files(paths.images, paths.masks_manual).pairs, boneless_frames(paths), {}
+    rejected = rejected_pairs(paths)
     for frame, mask in progress(pairs.values(), 'check masks', leave=False, delay=1):
-        problem = pair_problem(frame, mask, frame.name in boneless)
+        problem = pair_problem(frame, mask, frame.name in boneless, rejected.get(frame.name, ''))
         if problem is None or problem[0] == 'empty mask': continue
         kind, file, details = problem
         found[frame_stem(frame)] = f'{file}: {kind} ({details}). {REMEDIES[kind]}'

@@ -10,11 +10,11 @@ __all__ = ['MIN_LOOK', 'BY_NAME', 'ALL', 'MASK_KINDS', 'VIEW_TRAITS', 'AHEAD', '
 import base64
 import contextlib
 import html
+import secrets
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -31,8 +31,10 @@ from .frames import mask_names, mask_settings, matched_pairs, name_problem, pixe
 from .frames import read_pair, size_problem
 from .records import pixel_hash
 from .viz import contact_sheet, overlay
-from .reviews import DECISIONS, OPEN_STATES, REVIEW_COLUMNS, TAKEN_BACK, DecidedMeanwhile, ReviewTable
-from .reviews import describe_review, review_state, reviews_path
+from .reviews import DECISIONS, DISPUTE, OPEN_STATES, REVIEW_COLUMNS, RESOLVE, TAKEN_BACK, UNNAMED
+from .reviews import DecidedMeanwhile, ReviewTable, describe_review, is_named, review_state, reviewer_key
+from .reviews import reviews_path, utc_now
+from .origins import Start, start_of_manual, start_of_model
 from .metrics import frame_scores, unit_of
 from .prediction import CONFIDENCE, read_confidence
 from .pseudo_labels import AUTOMATIC, mask_stats
@@ -151,7 +153,9 @@ class MaskBrowser(widgets.VBox):
         self.reviews = ReviewTable(reviews_path(self.paths, self.source.name))
         self.states = {name: self._state(name) for name in self.pairs}        # file name -> kept, not reviewed, ...
         self.seen = None                      # the latest row on the frame on the screen, when it was shown
-        self.taken = []                       # decisions made in this browser: (file name, decision before, our row)
+        self.taken = []                       # decisions made in this browser: (own decision before or None, our row)
+        self.was_asked = False                # has the reviewer been asked for a name?
+        self.unnamed = f'{UNNAMED}-{secrets.token_hex(3)}'     # who decides here without giving a name
         self.least_look = MIN_LOOK
         self.name = None                      # file name of the frame on the screen
         self.sheet = False                    # are thumbnails on the screen?
@@ -179,9 +183,9 @@ class MaskBrowser(widgets.VBox):
 @patch
 def _state(self: MaskBrowser, name: str) -> str:
     "Review status of a frame."
-    mask, review = self.pairs[name][1], self.reviews.get(name)
-    if not review or not mask.exists(): return OPEN_STATES[0]
-    return review_state(mask, review)
+    mask, reviews = self.pairs[name][1], self.reviews.get(name)
+    if not reviews.rows or not mask.exists(): return OPEN_STATES[0]
+    return review_state(mask, reviews)
 
 @patch
 def _first_open(self: MaskBrowser) -> str:
@@ -209,7 +213,7 @@ ALL = 'all'                   # every frame, whatever its decision
 def _filter_row(self: MaskBrowser) -> list:
     "Which frames, in which order."
     columns, names = list(self.table), list(self.pairs)
-    states = [ALL, OPEN_STATES[0], *DECISIONS.values()]
+    states = [ALL, OPEN_STATES[0], *DECISIONS.values(), DISPUTE]
     self.state = widgets.Dropdown(description='Review', options=states, **_wide(170))
     self.column = widgets.Dropdown(description='Filter by', options=['', *columns], **_wide(170))
     narrow = {'continuous_update': False, 'layout': {'width': '65px'}}
@@ -290,7 +294,8 @@ def _decision_row(self: MaskBrowser, reviewer: str) -> list:
     self.reject = _button('Reject', 'times', 85, 'R', button_style='danger')
     self.fix = _button('To fix', 'wrench', 85, 'F', button_style='warning')
     self.take_back = _button('Take back', 'undo', 105, 'U: take back your last decision')
-    return [self.note, self.reviewer, self.keep, self.reject, self.fix, self.take_back]
+    self.resolve = _toggle('Settle', 'D: the next Keep, Reject or To fix settles the dispute', 85, icon='gavel')
+    return [self.note, self.reviewer, self.keep, self.reject, self.fix, self.take_back, self.resolve]
 
 # %% ../nbs/52_browser.ipynb #5aca1894
 @patch
@@ -317,6 +322,7 @@ def _commands(self: MaskBrowser) -> dict:
         'thumbnails': lambda: self._thumbnails(not self.sheet),
         'keep': lambda: self._decide('keep'), 'reject': lambda: self._decide('reject'),
         'fix': lambda: self._decide('fix'), 'take back': lambda: self._take_back(),
+        'resolve': lambda: self._offer_to_settle(not self.resolve.value),
         'draw': lambda: draw(True), 'leave': lambda: draw(False),
         'brush': lambda: take('brush'), 'eraser': lambda: take('eraser'), 'line': lambda: take('line'),
         'thinner': lambda: thicken(-1), 'thicker': lambda: thicken(1),
@@ -497,7 +503,7 @@ def _load(self: MaskBrowser):
     if self.shown: self._read_current()
     else: self.look = Look(error='No frame matches these filters. Clear one of them.')
     if self.name != before:
-        self.note.value = ''
+        self.note.value, self.resolve.value = '', False
         self.shown_at = time.monotonic()
         if self.drawing: self.draw.value = False
     elif self.drawing and self.look.picture != self.draft.begun_on.picture: warning = self._stop_drawing()
@@ -548,6 +554,7 @@ def _show(self: MaskBrowser):
     self.canvas.layout.display = 'none' if error else ''
     for part in self.drawing_tools: part.layout.display = '' if self.drawing else 'none'
     for part in self.choices: part.layout.display = '' if self.conflict else 'none'
+    self.resolve.layout.display = '' if self.states.get(self.name) == DISPUTE else 'none'
     self._hold_tool()
     if error: return
     masks = self._visible_masks()
@@ -611,14 +618,22 @@ def _own_draft(self: MaskBrowser) -> Draft | None:
         if _is_same_person(draft.reviewer, self.reviewer.value): return draft
     return None
 
+# %% ../nbs/52_browser.ipynb #f72f8639
+@patch
+def _decisions_text(self: MaskBrowser) -> str:
+    "What has been decided about the mask on the screen."
+    state, reviews = self.states[self.name], self.reviews.get(self.name)
+    if not self.look.sha and not self.look.error: return 'no mask yet, press E to draw one'
+    said = '; '.join(describe_review(row) for row in reviews.of(self.look.sha).opinions().values())
+    if state == 'outdated': return f'outdated: the mask has changed since it was {describe_review(reviews.rows[-1])}'
+    if state == DISPUTE: return f'{DISPUTE}: {said}. To settle it, press D and then K, R or F'
+    return said or state
+
 # %% ../nbs/52_browser.ipynb #640be778
 @patch
 def _review_text(self: MaskBrowser) -> str:
     "Status of the review, and of unsaved drawings, of the frame on the screen."
-    text, review = self.states[self.name], self.reviews.get(self.name)
-    if not self.look.sha and not self.look.error: text = 'no mask yet, press E to draw one'
-    elif text == 'outdated': text = f'outdated: the mask has changed since it was {describe_review(review)}'
-    elif review: text = describe_review(review)
+    text = self._decisions_text()
     own = self._own_draft()
     if own and not self.drawing: text += f'; there is an unsaved drawing of {own.time}, press E to continue it'
     for draft in self.drafts:
@@ -638,7 +653,7 @@ def _tell(self: MaskBrowser, warning: str = ''):
     lines = [_red(text) for text in (warning, self.look.problem, self.conflict, self.draft_note) if text]
     if self.shown:
         lines.append(f'<b>{html.escape(self.name)}</b>: {html.escape(self._review_text())}')
-        self.seen = self.reviews.rows.get(self.name)
+        self.seen = self.reviews.last(self.name)
     if not self.look.error: lines += [html.escape(line) for line in self._numbers()]
     lines += [html.escape(f'note: {line}') for line in self.unread]
     self.status.value = '<br>'.join(lines)
@@ -709,10 +724,11 @@ def _pick(self: MaskBrowser, x: int, y: int):
 
 # %% ../nbs/52_browser.ipynb #8f5e31e3
 @patch
-def _write_review(self: MaskBrowser, row: dict, seen: dict | None) -> bool: # was it written?
-    "Append a row to the table of reviews, if the latest one on its frame is still the one that was seen."
+def _write_review(self: MaskBrowser, row: dict, seen: dict | None) -> dict | None: # as it was written, if it was
+    "Append a row to the table of reviews, if the last one on its frame is still the one that was seen."
     self._refresh_reviews()
-    try: self.reviews.add(row, seen)
+    written = None
+    try: written = self.reviews.add(row, seen)
     except DecidedMeanwhile as e: problem = f'Not decided: {e} Decide again if you see it differently.'
     except DataError as e: problem = f'NOT SAVED: {e}'
     except OSError as e:
@@ -722,14 +738,18 @@ def _write_review(self: MaskBrowser, row: dict, seen: dict | None) -> bool: # wa
     name = row['filename']
     self.states[name] = self._state(name)
     if problem: self._tell(problem)
-    return not problem
+    return written
 
 # %% ../nbs/52_browser.ipynb #7e83f062
 @patch
 def _review_row(self: MaskBrowser, name: str, decision: str, note: str, sha: str) -> dict: # of `REVIEW_COLUMNS`
     "A decision made now by the reviewer of this browser."
-    now = datetime.now().isoformat(timespec='seconds')
-    return dict(zip(REVIEW_COLUMNS, [now, name, decision, note, self.reviewer.value, sha]))
+    return dict(zip(REVIEW_COLUMNS, [utc_now(), name, decision, note, self._who(), sha]))
+
+@patch
+def _who(self: MaskBrowser) -> str:
+    "The name of the reviewer; without one, a name for this browser alone."
+    return self.reviewer.value.strip() or self.unnamed
 
 # %% ../nbs/52_browser.ipynb #a03774b9
 @patch
@@ -741,6 +761,31 @@ def _has_changed(self: MaskBrowser) -> bool:
     self._load()
     return True
 
+# %% ../nbs/52_browser.ipynb #48b81360
+@patch
+def _asks_for_name(self: MaskBrowser) -> bool: # is it asked now?
+    "Ask who decides: before the first decision of somebody without a name, and before any that settles a dispute."
+    if is_named(self.reviewer.value): return False
+    if self.resolve.value:
+        self._tell('Not decided: only somebody with a name can settle a dispute. Type your initials into Reviewer.')
+        return True
+    if self.was_asked: return False
+    self.was_asked = True
+    self._tell('Not decided: who are you? Type your initials into Reviewer, so that nobody takes your decisions for '
+               "another person's. If you decide again without, they count as those of somebody unknown, who cannot "
+               'change them tomorrow.')
+    return True
+
+@patch
+def _own_decision(self: MaskBrowser, name: str, sha: str) -> dict | None: # None if there is none
+    "The latest decision of this reviewer on a mask."
+    return self.reviews.get(name).of(sha).opinions().get(reviewer_key(self._who()))
+
+@patch
+def _offer_to_settle(self: MaskBrowser, on: bool):
+    "Let the next decision settle the dispute about the mask on the screen, or let it not."
+    self.resolve.value = bool(on and self.name and self.states[self.name] == DISPUTE)
+
 # %% ../nbs/52_browser.ipynb #7a940ff4
 @patch
 def _decide(self: MaskBrowser, decision: str):
@@ -751,30 +796,36 @@ def _decide(self: MaskBrowser, decision: str):
         return self._tell('Not decided: a drawing is open. Save it (S) or leave it (Escape) first.')
     if time.monotonic() - self.shown_at < self.least_look:
         return self._tell('Not decided: this frame has only just appeared. Look at it first.')
-    name, before = self.name, self.reviews.get(self.name)
+    if self._asks_for_name(): return
+    name, before = self.name, self._own_decision(self.name, self.look.sha)
     if self._has_changed():
         self.shown_at = time.monotonic()
         return self._tell('Not decided: the mask or its frame has changed since it was shown. This is the new one.')
-    row = self._review_row(name, decision, self.note.value, self.look.sha)
-    if not self._write_review(row, self.seen):
+    if self.resolve.value: decision = RESOLVE + decision
+    written = self._write_review(self._review_row(name, decision, self.note.value, self.look.sha), self.seen)
+    if not written:
         self.shown_at = time.monotonic()
         return
-    self.taken.append((name, before, self.reviews.rows[name]))
-    self.note.value = ''
+    self.taken.append((before, written))
+    self.note.value, self.resolve.value = '', False
     following = min(self.index.value + 1, len(self.shown) - 1)
     self._filter(self.shown[following])
 
 # %% ../nbs/52_browser.ipynb #3134a7be
 @patch
 def _take_back(self: MaskBrowser):
-    "Take back the last decision made in this browser by writing the one before it again."
+    "Take back the last decision made in this browser, by writing the reviewer's decision before it again."
     if not self.taken: return self._tell('There is no decision to take back.')
-    name, before, ours = self.taken[-1]
-    row = self._review_row(name, TAKEN_BACK, '', ours['mask_sha256'])
-    if before: row |= {key: before[key] for key in ('decision', 'note', 'reviewer', 'mask_sha256')}
-    is_written = self._write_review(row, ours)
-    if is_written or self.reviews.rows.get(name) != ours: self.taken.pop()      # overruled: nothing to take back
-    if not is_written: return
+    before, ours = self.taken[-1]
+    name, sha = ours['filename'], ours['mask_sha256']
+    self._refresh_reviews()
+    if self.reviews.get(name).of(sha).opinions().get(reviewer_key(ours['reviewer'])) != ours:
+        self.taken.pop()
+        return self._tell(f"{name}: {ours['reviewer'] or 'somebody'} has decided again since then.")
+    row = self._review_row(name, TAKEN_BACK, '', sha) | {'reviewer': ours['reviewer']}
+    if before: row |= {key: before[key] for key in ('decision', 'note')}
+    if not self._write_review(row, self.reviews.last(name)): return
+    self.taken.pop()
     self._filter(name)
     self._tell(f'{name}: decision taken back.')
 
@@ -794,11 +845,31 @@ def _begin(self: MaskBrowser):
     self.line_thickness.description = f'Line, {unit_of(size)}'
     draft = self._own_draft()
     self._offer_drafts(draft)
-    mask = self.look.masks.get(self.source.kind)
-    self.drawing = Drawing(np.zeros(self.look.image.shape, bool) if mask is None else mask.copy())
+    kind = next((kind for kind in ('manual', self.source.kind) if kind in self.look.masks), 'empty')
+    try: start = self._start_of(kind)
+    except (DataError, OSError) as e:
+        self.draw.value = False
+        return self._tell(str(e))
+    mask = self.look.masks.get(kind)
+    self.drawing = Drawing(np.zeros(self.look.image.shape, bool) if mask is None else mask.copy(), start)
     self._continue(draft)
     self._show()
-    self._tell()
+    is_other = kind == 'manual' != self.source.kind and draft is None
+    self._tell(f'This starts from the manual mask. To correct the {self.source.kind} mask, choose it under Start from.'
+               if is_other else '')
+
+# %% ../nbs/52_browser.ipynb #7c2127f3
+@patch
+def _start_of(self: MaskBrowser, kind: str) -> Start:
+    "Where a drawing starts: from one of the masks on the screen, or empty. `DataError` if the origins are damaged."
+    frame, mask = self.pairs[self.name]
+    if kind == 'empty': return Start()
+    if kind == 'manual':
+        manual = mask if self.source.kind == 'manual' else self._manual_mask(frame)
+        return start_of_manual(self.paths, frame, manual, self.look.masks[kind])
+    if kind == self.source.kind: return start_of_model(self.paths, self.source.masks, mask, self.look.masks[kind])
+    folder = {'pred': self.paths.masks_pred, 'pseudo': self.paths.masks_pseudo}[kind]
+    return start_of_model(self.paths, folder, self._others(frame)[kind], self.look.masks[kind])
 
 # %% ../nbs/52_browser.ipynb #90b9139b
 @patch
@@ -830,7 +901,7 @@ def _continue(self: MaskBrowser, draft: Draft | None):
     if mask is None:
         file = draft_path(self.paths, frame, self.look.picture)
         draft = Draft(file, self._drawn_on(), self.reviewer.value)
-    else: self.drawing.put(mask)
+    else: self.drawing.put(mask, start=draft.start)
     self.draft, self.expected = draft, self._drawn_on()
     self._find_conflict()
 
@@ -854,7 +925,7 @@ def _change(self: MaskBrowser, change):
 @patch
 def _write_draft(self: MaskBrowser) -> str: # what to say about it; empty if nothing
     "Write the drawing to disk. Somebody else's drawing is left alone."
-    before = self.draft.file
+    before, self.draft.start = self.draft.file, self.drawing.start
     try: is_alone = self.draft.write(self.drawing.mask)
     except (DataError, OSError) as e:
         reason = e.strerror if isinstance(e, OSError) else e
@@ -878,8 +949,10 @@ def _start_from(self: MaskBrowser, kind: str | None):
     if kind == 'empty': mask = np.zeros_like(self.drawing.mask)
     elif kind in self.others_drafts: mask = self._read_draft(self.others_drafts[kind])
     else: mask = self.look.masks.get(kind)
-    if mask is None: self._tell(f'This frame has no {kind} mask.')
-    else: self._change(lambda drawing: drawing.put(mask.copy()))
+    if mask is None: return self._tell(f'This frame has no {kind} mask.')
+    try: start = self.others_drafts[kind].start if kind in self.others_drafts else self._start_of(kind)
+    except (DataError, OSError) as e: return self._tell(str(e))
+    self._change(lambda drawing: drawing.put(mask.copy(), start=start))
 
 # %% ../nbs/52_browser.ipynb #67d4420b
 @patch
@@ -889,7 +962,8 @@ def _save(self: MaskBrowser):
     if self.conflict and time.monotonic() - self.told_at < self.least_look:
         return self._tell('Not saved: the other mask has only just appeared. Look at it first.')
     frame, _ = self.pairs[self.name]
-    try: saved = save_drawing(self.paths, frame, self.drawing.mask, self.expected)
+    try: saved = save_drawing(self.paths, frame, self.drawing.mask, self.expected, self.drawing.start,
+                              self.reviewer.value.strip())
     except ChangedMeanwhile as e: return self._meet(str(e))
     except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e} The draft is kept.')
     with contextlib.suppress(DataError, OSError): self.draft.remove()         # a draft that stays does no harm
@@ -939,6 +1013,13 @@ def _meet(self: MaskBrowser, what: str):
     self._show()
     self._tell()
 
+# %% ../nbs/52_browser.ipynb #0071e744
+def _united(mine, theirs):
+    "The start of a drawing to which another mask is added. If a model began either, it began both."
+    if not theirs.by_model: return mine
+    if mine and mine.by_model: return replace(mine, mask=None)         # how much was changed by hand is unknown
+    return theirs
+
 # %% ../nbs/52_browser.ipynb #5e6ff2ee
 @patch
 def _stop_drawing(self: MaskBrowser) -> str: # what to say about it
@@ -966,7 +1047,9 @@ def _unite(self: MaskBrowser):
     "Add the saved mask to the drawing, which is then a drawing on that mask."
     theirs = self.look.masks.get('manual') if self.conflict else None
     if theirs is None: return
-    self.drawing.put(self.drawing.mask | theirs)
+    try: other = self._start_of('manual')
+    except (DataError, OSError) as e: return self._tell(str(e))
+    self.drawing.put(self.drawing.mask | theirs, start=_united(self.drawing.start, other))
     self.conflict, self.draft.begun_on = '', self.expected
     warning = self._write_draft()
     self._show()

@@ -12,7 +12,7 @@ __all__ = ['REMEDIES', 'NOTES', 'MAX_TIMES_USUAL', 'TABLE_ERRORS', 'MAX_FOREGROU
 # %% ../nbs/13_checks.ipynb #3db2f01f
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair
 from .frames import ALIKE_REMEDY, ROUNDED_REMEDY, alike_groups, doubtful_groups, file_size_problem
 from .frames import misnamed_rows, parse_pixel_size, rounded_groups, unreadable_cells, unused_columns
 from .display import as_html, progress
+from .reviews import rejected_pairs
+from .origins import Origin, mask_origins
 from .duplicates import SAME_SIMILARITY, SIDE, similar_copies, small_copy
 
 # %% ../nbs/13_checks.ipynb #5c543231
@@ -48,6 +50,10 @@ REMEDIES = NAME_REMEDIES | {
                                 'otherwise save an empty mask.',
     'empty mask': 'Draw the bone; or, if there is none, write has_bone = 0 for this frame in frames.csv.',
     'mostly foreground': 'More than half is marked as bone: the mask may be inverted.',
+    'mask that people rejected': 'The pair is not used until the mask is drawn anew, or kept by all, or the dispute is '
+                                 'settled: `lumbar_seg browse --source manual`.',
+    'mask begun by a model': 'Fine to train on. A score on such a mask says little, so `lumbar_seg split` keeps it out '
+                             'of the test list.',
     'one picture with two masks': 'Look at both masks. Keep the right one, and remove the other frame and its mask.',
     'similar pictures with two masks': 'Look at both masks: one of them may be wrong.',
     'one picture under two names': 'Remove one of them: it counts twice.',
@@ -67,8 +73,8 @@ REMEDIES = NAME_REMEDIES | {
     'unusual pixel size': 'Make sure that all of frames.csv is in mm, and not partly in cm.',
     'name that Windows does not allow': 'Fine unless you share the data; then rename it.',
 }
-NOTES = ('frame without mask', 'row without frame', 'name that Windows does not allow', 'column that is not used',
-         'cell that is not a number', 'doubtful group', 'unusual pixel size', 'soft edges',
+NOTES = ('frame without mask', 'mask begun by a model', 'row without frame', 'name that Windows does not allow',
+         'column that is not used', 'cell that is not a number', 'doubtful group', 'unusual pixel size', 'soft edges',
          'another value of bone', 'similar pictures with two masks', 'one picture under two names')
 MAX_TIMES_USUAL = 8             # a pixel size this many times the median is probably in another unit
 TABLE_ERRORS = ('row under another name', 'has_bone that cannot be read', 'groups spelled alike', 'rounded group',
@@ -219,6 +225,7 @@ class PairReport:
     boneless: list[str] # the usable frames that show no bone, according to frames.csv and their empty mask
     problems: pd.DataFrame
     settings: RootSettings # how masks were found and read
+    origins: dict[str, Origin] = field(default_factory=dict) # of those usable masks that a model began, by frame
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -253,7 +260,10 @@ def summary(self: PairReport,
 ) -> str:
     "The counts, and one line for each kind of finding."
     counts = f'{self.n_frames} frames, {self.n_masks} masks, {len(self.usable)} usable pairs'
-    if self.boneless: counts += f' ({len(self.boneless)} of them without bone)'
+    parts = []
+    if self.boneless: parts.append(f'{len(self.boneless)} of them without bone')
+    if self.origins: parts.append(f'{len(self.origins)} of them with masks that a model began')
+    if parts: counts += f" ({', '.join(parts)})"
     lines = [counts]
     if self.settings: lines.append('settings.json: ' + ', '.join(f'{k} = {v}' for k, v in self.settings.items()))
     for kind, found in self.problems.groupby('kind', sort=False):
@@ -401,13 +411,21 @@ def _examine(frame, mask, boneless, image=None):
     problem = mask_problem(united, boneless)
     return found._replace(problem=problem and (problem[0], mask.files[0], problem[1]))
 
+# %% ../nbs/13_checks.ipynb #1ec5f770
+def _rejection(mask, why):
+    "The finding for a mask that people rejected."
+    return 'mask that people rejected', mask.files[0], why
+
 # %% ../nbs/13_checks.ipynb #ad4e1dec
 def pair_problem(
     frame: Path, # an image file
     mask: MaskFiles, # its mask
     boneless: bool = False, # does frames.csv say that the frame shows no bone?
+    rejected: str = '', # why people rejected the mask, from `rejected_pairs`
 ) -> tuple[str, Path, str] | None: # (key of `REMEDIES`, file, details), or None for a usable pair
-    "Read a frame and its mask: what makes the pair unusable, if anything does? Every command asks here."
+    """Read a frame and its mask: what makes the pair unusable, if anything does? Every command asks here, or
+    `check_pairs` for all pairs at once."""
+    if rejected: return _rejection(mask, rejected)
     return _examine(frame, mask, boneless).problem
 
 # %% ../nbs/13_checks.ipynb #548dee4f
@@ -487,6 +505,10 @@ def _same_picture_findings(pairs, copies):
         if kind not in NOTES: contradictory |= {first.name, second.name}
     return findings, contradictory
 
+def _origin_findings(pairs, origins):
+    "A note for each mask that a model began."
+    for name, origin in origins.items(): yield 'mask begun by a model', pairs[name][1].files[0], f'{name}: {origin}'
+
 def _image_or_none(frame):
     try: return read_gray(frame)
     except DataError: return None
@@ -505,7 +527,11 @@ def check_pairs(
     findings = [*_name_findings(paths, pairing), *_twin_findings(paths), *_table_findings(paths)]
 
     examined, good, copies = [], [], np.zeros((len(pairing.pairs), SIDE, SIDE), np.uint8)
+    rejected = rejected_pairs(paths)
     for frame, mask in progress(pairing.pairs.values(), 'check pairs'):
+        if frame.name in rejected:
+            findings.append(_rejection(mask, rejected[frame.name]))
+            continue
         image = _image_or_none(frame)
         found = _examine(frame, mask, frame.name in boneless, image)
         examined.append(found)
@@ -518,9 +544,11 @@ def check_pairs(
     twins, contradictory = _same_picture_findings(good, copies[:len(good)])
     findings += [*_value_findings(examined), *twins]
     usable = [frame.name for frame, _ in good if frame.name not in contradictory]
+    origins = mask_origins(paths, [pairing.pairs[name] for name in usable])
+    findings += _origin_findings(pairing.pairs, origins)
     rows = [(kind, f.relative_to(paths.root).as_posix(), details.replace(str(f), f.name), REMEDIES[kind])
             for kind, f, details in findings]
     n_masks = len(image_files(require_folder(paths.masks_manual)))
     return PairReport(len(pairing.frames), n_masks, usable, [name for name in usable if name in boneless],
                       pd.DataFrame(rows, columns=['kind', 'file', 'details', 'remedy']),
-                      mask_settings(paths.masks_manual))
+                      mask_settings(paths.masks_manual), origins)

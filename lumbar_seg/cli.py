@@ -269,7 +269,7 @@ def show(
     tta: bool = False, # for predictions: average over each frame and its mirror image
 ) -> Shown:
     "Write a figure: random samples, random pairs, predictions beside the truth, or histograms of the masks."
-    from lumbar_seg.storage import atomic_write, set_aside
+    from lumbar_seg.storage import atomic_write, setting_aside
     if kind not in FIGURES: raise DataError(f"There is no figure '{kind}'. Choose one of: {', '.join(FIGURES)}.")
     if n is not None and n < 1: raise DataError(f'n must be at least 1, not {n}.')
     if kind != 'predictions' and (img_size is not None or threshold is not None or tta):
@@ -279,9 +279,11 @@ def show(
     count = {} if n is None else {'n': n}
     size = {'img_size': img_size, 'threshold': threshold, 'tta': tta}
     figure, failed = _draw(kind, root, weights, seed, device, count, size)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=120, bbox_inches='tight')
-        if out: set_aside(path)                    # it may be the user's; figures/ is ours
+    def save(file): figure.savefig(file, dpi=120, bbox_inches='tight')
+    if out:
+        with setting_aside(path) as [temporary]: save(temporary)        # it may be a file of the user
+    else:
+        with atomic_write(path) as temporary: save(temporary)
     return Shown(path, failed, unread_in(paths.images, paths.masks_manual))
 
 # %% ../nbs/61_cli.ipynb #e944d57a

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['IMG_SIZE', 'MAX_IMG_SIZE', 'MULTIPLE', 'BONE_PIXELS', 'MIN_SIDE', 'BATCH_SIZE', 'KEEP_MB', 'MAX_KEEP_MB', 'Megabytes',
-           'ImgSize', 'input_size', 'size_name', 'frame_like_size', 'line_thickness', 'fitting_size', 'resize_pair',
-           'bone_in_input', 'image_tensor', 'UltrasoundBoneDataset', 'checked_size', 'LoaderSettings', 'Loaders',
-           'mean_aspect', 'get_dataloaders', 'loader_report']
+           'ImgSize', 'PROVENANCE', 'input_size', 'size_name', 'frame_like_size', 'line_thickness', 'fitting_size',
+           'resize_pair', 'bone_in_input', 'image_tensor', 'UltrasoundBoneDataset', 'checked_size', 'LoaderSettings',
+           'Loaders', 'mean_aspect', 'require_as_listed', 'require_blind_teacher', 'picture_hashes', 'require_one_mask',
+           'pseudo_warnings', 'require_not_rejected', 'get_dataloaders', 'loader_report']
 
 # %% ../nbs/20_dataset.ipynb #a8cb7049
 import math
@@ -18,17 +19,22 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from fastcore.basics import patch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from .layout import DataError, Paths, unread_in
-from .storage import checked_settings
+from .storage import checked_settings, read_table
 from .images import read_shape, require_frame, require_mask
-from .frames import frame_problems, pair_files, read_pair
+from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, pair_files, read_pair
+from .records import file_hash, made_by, picture_hash, teacher_note, teacher_overlap
 from .display import progress
-from .splits import PARTS, PSEUDO_LIST, held_out_twins, read_split, read_splits
+from .runtime import cores
+from .reviews import DECISIONS, LEFT_OUT_STATES, RESOLVE, read_reviews, rejected_pairs, review_state
+from .reviews import reviews_path
+from .splits import PARTS, PSEUDO_LIST, Splits, held_out_twins, read_split, read_splits
 
 # %% ../nbs/20_dataset.ipynb #bc1bd62a
 IMG_SIZE = 256
@@ -258,23 +264,146 @@ def mean_aspect(
     shapes = [read_shape(frame) for frame in frames]
     return sum(width/height for height, width in shapes)/len(shapes)
 
-# %% ../nbs/20_dataset.ipynb #20e5a110
-def _add_pseudo(train, paths):
-    "Append the pseudo-labeled frames to the training data. `DataError` if one belongs with val or test."
-    pseudo = UltrasoundBoneDataset(paths.raw_unlabelled, paths.masks_pseudo, paths.splits/PSEUDO_LIST)
-    frames = [frame for frame, _ in pseudo.files]
-    for problem in frame_problems(paths, frames).values(): raise DataError(str(problem))
-    twins = held_out_twins(paths, read_splits(paths), frames)
-    if twins:
-        name, why = next(iter(twins.items()))
-        raise DataError(f'{paths.splits/PSEUDO_LIST} names a frame that belongs with val or test: {name} {why}. '
-                        'Make it again with `lumbar_seg pseudo-set`.')
-    taken = set(train.names) & set(pseudo.names)
+# %% ../nbs/20_dataset.ipynb #ef51c2d2
+PROVENANCE = f'{Path(PSEUDO_LIST).stem}.csv'        # next to the list: which picture and which mask were chosen
+_LIST_AGAIN = 'Make the list again with `lumbar_seg pseudo-set`.'
+
+def _listed_contents(paths):
+    "Name of each pseudo-labeled frame -> its row in the table next to the list. None if there is no such table."
+    file = paths.splits/PROVENANCE
+    if not file.exists(): return None
+    table = read_table(file, ('filename', 'mask_sha256'), dtype=str)
+    twice = table.filename[table.filename.duplicated()]
+    if len(twice): raise DataError(f'{file} lists {twice.iloc[0]} more than once. {_LIST_AGAIN}')
+    return table.set_index('filename').to_dict('index')
+
+def _changed(row, picture, mask, weights_sha256):
+    "What is no longer as it was listed, in words; empty if nothing."
+    if row is None: return 'is not in the table next to the list, so nobody knows which mask of it was chosen'
+    listed = row.get('weights_sha256', weights_sha256)
+    if weights_sha256 and pd.notna(listed) and listed != weights_sha256: return 'has a mask of other weights now'
+    if file_hash(mask.files[0]) != row['mask_sha256']: return 'has another mask now than the one that was chosen'
+    listed = row.get('picture_sha256', picture)                   # early tables lack it
+    return '' if pd.isna(listed) or listed == picture else 'is another picture now than the one that was chosen'
+
+def _judged_since(row, state):
+    "What people have decided about the mask since it was listed, in words; empty if it may be trained on."
+    if state in LEFT_OUT_STATES: return f'has a mask that is {state}'
+    was_kept = str(row.get('decision')).removeprefix(RESOLVE) == 'keep'
+    return 'was listed as kept, but that decision was taken back' if was_kept and state != DECISIONS['keep'] else ''
+
+def require_as_listed(
+    paths: Paths, # data layout
+    pairs: list[tuple[Path, MaskFiles]], # the frames of the list with their masks
+    pictures: dict[str, str], # file name -> `picture_hash`
+):
+    "`DataError` if a pseudo-labeled frame or its mask is not the one that was chosen, or was rejected since."
+    rows, reviews = _listed_contents(paths), read_reviews(reviews_path(paths, 'pseudo'))
+    changed, weights_sha256 = {}, made_by(paths.masks_pseudo).get('weights_sha256')
+    for frame, mask in pairs:
+        row = {} if rows is None else rows.get(frame.name)
+        what = '' if rows is None else _changed(row, pictures[frame.name], mask, weights_sha256)
+        what = what or _judged_since(row, review_state(mask, reviews.get(frame.name)))
+        if what: changed[frame.name] = what
+    if not changed: return
+    name, what = next(iter(changed.items()))
+    raise DataError(f'{paths.splits/PSEUDO_LIST}: {len(changed)} of {len(pairs)} frames are not as they were listed; '
+                    f'{name} {what}. Look at the masks, then make the list again with `lumbar_seg pseudo-set`.')
+
+# %% ../nbs/20_dataset.ipynb #78e59f66
+def require_blind_teacher(
+    paths: Paths, # data layout
+    splits: Splits, # the lists
+):
+    "`DataError` if the model that made the pseudo-labels knows frames of val or test, see `teacher_overlap`."
+    known = teacher_overlap(paths, splits.val, splits.test, splits.train)
+    if not known: return
+    raise DataError(f'The model that made the pseudo-labels has seen {len(known)} frames of val and test, or of their '
+                    f'groups, such as {next(iter(known))}, so its labels would leak them into training. Train it on '
+                    'the current lists, then run `lumbar_seg pseudo --replace`.')
+
+def _require_apart(paths, splits, frames):
+    "`DataError` if a frame belongs with val or test."
+    twins = held_out_twins(paths, splits, frames)
+    if not twins: return
+    name, why = next(iter(twins.items()))
+    raise DataError(f'{paths.splits/PSEUDO_LIST} names a frame that belongs with val or test: {name} {why}. '
+                    f'{_LIST_AGAIN}')
+
+# %% ../nbs/20_dataset.ipynb #be4b3487
+def picture_hashes(
+    frames: list[Path], # no two of the same name
+) -> dict[str, str]: # file name -> `picture_hash`
+    "The hash of each picture. `DataError` for a file that is not a picture."
+    with ThreadPoolExecutor(cores()) as pool: found = list(pool.map(picture_hash, frames))
+    return {frame.name: picture for frame, picture in zip(frames, found, strict=True)}
+
+def _require_not_drawn(paths, train, names, pictures):
+    "`DataError` if a pseudo-labeled frame has a drawn mask, under its own name or another."
+    taken = set(train.names) & set(names)
     if taken:
         raise DataError(f'{min(taken)} is in train.txt and in {PSEUDO_LIST}, so it would be trained on twice. '
                         'Make the list again with `lumbar_seg pseudo-set`, or rename the frame.')
+    drawn_stems = folder_masks(paths.masks_manual)
+    drawn = {picture: name for name, picture in picture_hashes([frame for frame, _ in train.files]).items()}
+    for name in names:
+        if frame_stem(name) in drawn_stems: what = 'has a drawn mask now'
+        elif pictures[name] in drawn: what = f'is the same picture as {drawn[pictures[name]]} in train.txt'
+        else: continue
+        raise DataError(f'{paths.splits/PSEUDO_LIST}: {name} {what}, and one picture is trained on with one mask. '
+                        f'{_LIST_AGAIN}')
+
+# %% ../nbs/20_dataset.ipynb #c3b3f906
+def require_one_mask(
+    pairs: list[tuple[Path, MaskFiles]], # frames to train on, with their masks
+    pictures: dict[str, str], # file name -> `picture_hash`
+):
+    "`DataError` if two of the frames are the same picture and have different masks."
+    first_with = {}
+    for frame, mask in pairs:
+        other, other_mask = first_with.setdefault(pictures[frame.name], (frame, mask))
+        if other == frame or np.array_equal(mask.read(), other_mask.read()): continue
+        raise DataError(f'{frame.name} and {other.name} are the same picture with two different masks, and one picture '
+                        'is trained on with one mask. Take one of them out of the list.')
+
+# %% ../nbs/20_dataset.ipynb #20e5a110
+def _add_pseudo(train, paths):
+    "Append the pseudo-labeled frames to the training data. `DataError` if one of them may not be trained on."
+    pseudo = UltrasoundBoneDataset(paths.raw_unlabelled, paths.masks_pseudo, paths.splits/PSEUDO_LIST)
+    frames, splits = [frame for frame, _ in pseudo.files], read_splits(paths)
+    for problem in frame_problems(paths, frames).values(): raise DataError(str(problem))
+    pictures = picture_hashes(frames)
+    require_as_listed(paths, pseudo.files, pictures)
+    require_blind_teacher(paths, splits)
+    _require_apart(paths, splits, frames)
+    _require_not_drawn(paths, train, pseudo.names, pictures)
     train.names += pseudo.names
     train.files += pseudo.files
+
+def pseudo_warnings(
+    paths: Paths, # data layout
+) -> list[str]: # empty if all is known
+    "What nobody can check about the pseudo-labels of this root."
+    lines = []
+    if not (paths.splits/PROVENANCE).exists():
+        lines.append(f'WARNING: there is no {PROVENANCE} next to {PSEUDO_LIST}, so nobody can check whether its masks '
+                     f'are still those that were chosen. {_LIST_AGAIN}')
+    note = teacher_note(paths)
+    return [*lines, f'WARNING: {note}.'] if note else lines
+
+# %% ../nbs/20_dataset.ipynb #d063b329
+def require_not_rejected(
+    paths: Paths, # data layout
+    names: list[str], # frames of a list
+    file: Path, # the list, for the error
+):
+    "`DataError` if the drawn mask of a frame was rejected, is to be fixed, or is in dispute."
+    rejected = rejected_pairs(paths)
+    found = [name for name in names if name in rejected]
+    if not found: return
+    raise DataError(f'{file} names {len(found)} frames that may not be used; {found[0]}: {rejected[found[0]]}. Draw '
+                    'the mask again, or change the decision (`lumbar_seg browse --source manual`), or take the frame '
+                    'out of the list.')
 
 # %% ../nbs/20_dataset.ipynb #57db7cdf
 def get_dataloaders(
@@ -296,6 +425,7 @@ def get_dataloaders(
     for part in PARTS:
         data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/f'{part}.txt',
                                      chosen.img_size, chosen.keep_mb, chosen.num_workers)
+        require_not_rejected(paths, data.names, paths.splits/f'{part}.txt')
         if pseudo and part == 'train': _add_pseudo(data, paths)
         loaders[part] = _loader(data, chosen.batch_size, part == 'train', chosen.epoch_steps)
     return Loaders(**loaders)

@@ -8,8 +8,10 @@ __all__ = ['MAX_UNDO', 'DRAFTS', 'KEPT', 'stroke_mask', 'smooth_mask', 'Drawing'
            'what_changed', 'save_drawing', 'FillReport', 'fill_outlines']
 
 # %% ../nbs/50_drawing.ipynb #05aa2a79
+import base64
 import contextlib
 import glob
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass, field, replace
@@ -30,8 +32,10 @@ from .frames import FolderNames, FrameNames, MaskFiles, frame_mask, frame_stem, 
 from .frames import name_problem, same_picture
 from .records import file_hash, mask_hash, picture_hash, pixel_hash
 from .display import progress
-from .checks import GAP, filled_outlines, find_outlines
 from .reviews import LOCK_WAIT
+from .origins import Start, append_origin, carry_origin, content_hash, mask_origins, origin_of
+from .origins import start_of_manual
+from .checks import GAP, filled_outlines, find_outlines
 
 # %% ../nbs/50_drawing.ipynb #88817506
 def _add_segment(
@@ -96,20 +100,23 @@ class Drawing:
     """A mask being drawn. Each method that changes it returns whether anything changed. `DataError` for a mask that is
     any other array, or of another size."""
     mask: np.ndarray # bool [H,W]
-    past: list = field(default_factory=list) # packed masks, oldest first
-    future: list = field(default_factory=list) # packed masks that were undone, the next to redo last
+    start: Start | None = None # the mask that it started from; None: unknown
+    past: list = field(default_factory=list) # (packed mask, start), oldest first
+    future: list = field(default_factory=list) # the same, of what was undone, the next to redo last
 
     def __post_init__(self): require_mask(self.mask)
 
     def put(self,
         mask: np.ndarray, # bool [H,W], of the same size
+        start: Start | str | None = 'same', # what the drawing starts from now; None: unknown; 'same': as before
     ) -> bool: # did anything change?
         "Replace the mask and remember the old one."
         require_mask(mask, self.mask.shape)
-        if np.array_equal(mask, self.mask): return False
-        self.past = [*self.past, np.packbits(self.mask)][-MAX_UNDO:]
+        if isinstance(start, str): start = self.start
+        if start is self.start and np.array_equal(mask, self.mask): return False
+        self.past = [*self.past, (np.packbits(self.mask), self.start)][-MAX_UNDO:]
         self.future = []
-        self.mask = mask
+        self.mask, self.start = mask, start
         return True
 
 # %% ../nbs/50_drawing.ipynb #7cae9864
@@ -128,8 +135,9 @@ def stroke(self: Drawing,
 def _step(drawing, source, target):
     "Take the latest mask from `source` and put the current one into `target`."
     if not source: return False
-    target.append(np.packbits(drawing.mask))
-    bits = np.unpackbits(source.pop(), count=drawing.mask.size)
+    target.append((np.packbits(drawing.mask), drawing.start))
+    packed, drawing.start = source.pop()
+    bits = np.unpackbits(packed, count=drawing.mask.size)
     drawing.mask = bits.reshape(drawing.mask.shape).astype(bool)
     return True
 
@@ -212,6 +220,24 @@ def _unused(path):
         if not path.exists(): return path
         path = path.with_name(f'{path.stem.removesuffix(f".{number - 1}")}.{number}{path.suffix}')
 
+# %% ../nbs/50_drawing.ipynb #21ac197e
+def _start_facts(start):
+    "The start of a drawing for the file of a draft, its mask as a PNG in text: some thousand characters."
+    if start is None: return None
+    facts = {name: value for name, value in vars(start).items() if name != 'mask'}
+    if start.mask is None: return facts
+    png = cv2.imencode('.png', start.mask.astype(np.uint8)*255)[1].tobytes()
+    return facts | {'mask': base64.b64encode(png).decode()}
+
+def _read_start(facts):
+    "The start in the facts of a draft; None if there is none, as in drafts of earlier versions."
+    try:
+        start = Start(**facts)
+        if start.mask is None: return start
+        png = np.frombuffer(base64.b64decode(start.mask), np.uint8)
+        return replace(start, mask=cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) > 0)
+    except Exception: return None                # changed by hand
+
 # %% ../nbs/50_drawing.ipynb #0e930dc0
 @dataclass
 class Draft:
@@ -219,8 +245,13 @@ class Draft:
     file: Path
     begun_on: DrawnOn
     reviewer: str = '' # initials of who draws
+    start: Start | None = None # of the drawing, see `Drawing`
     state: str = '' # `file_hash` when this browser last read or wrote the file
     time: str = '' # of its last stroke when it was found; empty for a new one
+
+    def facts(self) -> dict: # for the PNG
+        "What the file says beside the drawing."
+        return {'reviewer': self.reviewer, **asdict(self.begun_on), 'start': _start_facts(self.start)}
 
     def write(self,
         mask: np.ndarray, # bool [H,W]
@@ -230,7 +261,7 @@ class Draft:
         with exclusive(self.file.parent, wait=LOCK_WAIT):
             is_ours = not self.file.exists() or file_hash(self.file) == self.state
             if not is_ours: self.file = _unused(self.file)
-            _write_png(self.file, mask, {'reviewer': self.reviewer, **asdict(self.begun_on)})
+            _write_png(self.file, mask, self.facts())
             self.state = file_hash(self.file)
         return is_ours
 
@@ -252,7 +283,7 @@ def keep_aside(self: Draft,
     "Put the drawing into `drafts/.kept/`: it is out of the way, but not lost. `DataError` for any other array."
     require_mask(mask)
     kept = _kept_path(self.file)
-    _write_png(kept, mask, {'reviewer': self.reviewer, **asdict(self.begun_on)})
+    _write_png(kept, mask, self.facts())
     self.remove()
     return kept
 
@@ -266,7 +297,8 @@ def _open_draft(file, paths, frame, picture):
         mask = manual_mask(paths, frame)
         is_newer = mask.exists() and _time_of(*mask.files) > _time_of(file)
         base = 'unknown' if is_newer else mask_state(mask)
-    return Draft(file, DrawnOn(picture, base), str(facts.get('reviewer', '')), state, _time_of(file))
+    start = _read_start(facts['start']) if facts.get('start') else None
+    return Draft(file, DrawnOn(picture, base), str(facts.get('reviewer', '')), start, state, _time_of(file))
 
 def find_drafts(
     paths: Paths, # data layout
@@ -333,24 +365,27 @@ def _new_file(now, frame, pattern):
             if target not in now.files and mask_name(name, pattern).frame == frame_stem(frame): return target
     return first.with_suffix('.png')
 
-def _write_values(target, mask, bone_value):
-    "Write a mask with the gray value that bone has in this data folder, and read it back."
+def _as_png(mask, bone_value):
+    "A mask as a PNG, with the gray value that bone has in this data folder."
     bone = 255 if bone_value is None else bone_value
     values = np.where(mask, bone, 0 if bone else 255)
-    done, png = cv2.imencode('.png', values.astype(np.uint16 if bone > 255 else np.uint8))
+    return cv2.imencode('.png', values.astype(np.uint16 if bone > 255 else np.uint8))[1].tobytes()
+
+def _write_values(target, mask, png, bone_value):
+    "Write the PNG of a mask, and read it back."
     with atomic_write(target) as temporary:
-        temporary.write_bytes(png.tobytes())
-        if done and np.array_equal(MaskFiles((temporary,), bone_value).read(), mask): return
-        raise DataError(f'{target} was not written: a mask with bone of {bone} would not be read as it was drawn.')
+        temporary.write_bytes(png)
+        if np.array_equal(MaskFiles((temporary,), bone_value).read(), mask): return
+        raise DataError(f'{target} was not written: a mask with bone of {bone_value} would not be read as drawn.')
 
 # %% ../nbs/50_drawing.ipynb #03be0f81
-def _replace_mask(now, mask, frame, pattern):
+def _replace_mask(now, mask, png, frame, pattern):
     "Write the mask as a PNG and keep a copy of the earlier one. Returns the path of the mask."
     target = _new_file(now, frame, pattern)
     for file in now.files:
         if not file.exists(): continue
         with atomic_write(_kept_path(file)) as f: shutil.copy2(file, f)
-    _write_values(target, mask, now.bone_value)
+    _write_values(target, mask, png, now.bone_value)
     for file in now.files:
         if file != target: file.unlink(missing_ok=True)
     return target
@@ -393,17 +428,24 @@ def what_changed(
     if not mask.exists(): return f'{mask} has been removed since this drawing was begun.'
     return f'{mask} was saved on {_time_of(*mask.files)}, after this drawing was begun.'
 
+# %% ../nbs/50_drawing.ipynb #42f4b77e
+def _is_news(paths, frame, mask, start):
+    "Did a model begin a drawing whose mask is saved already, and nobody knows?"
+    return start.by_model and frame.name not in mask_origins(paths, [(frame, mask)])
+
 # %% ../nbs/50_drawing.ipynb #ecbe38ae
 def save_drawing(
     paths: Paths, # data layout
     frame: Path, # an image file
     mask: np.ndarray, # bool [H,W], of the frame's size
     begun_on: DrawnOn | None = None, # what the mask was drawn on; None: save whatever is there now
+    start: Start | None = None, # the mask that the drawing started from, for `origins.csv`; None: unknown, no row
+    reviewer: str = '', # initials of who drew it
 ) -> Path: # the mask file
-    """Save a drawn mask: copy the frame to `images/`, keep a copy of an earlier mask, write the new one, remove drafts
-    of it. `ChangedMeanwhile` if frame or mask is no longer what the drawing was begun on. `DataError` if the mask is
-    not bool or not of the frame's size, the frame has two masks or is named like a mask, `images/` holds another
-    picture with its name, or someone else is saving; `OSError` if the disk is full."""
+    """Save a drawn mask: copy the frame to `images/`, keep a copy of an earlier mask, write down what it was begun on,
+    write it, remove drafts of it. `ChangedMeanwhile` if frame or mask is no longer what the drawing was begun on.
+    `DataError` if the mask is not bool or not of the frame's size, the frame has two masks or is named like a mask,
+    `images/` holds another picture with its name, or someone else is saving; `OSError` if the disk is full."""
     require_mask(mask, None, f'The mask for {frame}')
     with exclusive(paths.masks_manual, wait=LOCK_WAIT):
         before, image = manual_mask(paths, frame), read_gray(frame)
@@ -415,8 +457,13 @@ def save_drawing(
         if mask.shape != image.shape:
             raise DataError(f'{frame} is {image.shape} but its mask is {mask.shape}, so the mask was not saved.')
         _copy_frame(paths, frame)
+        png = _as_png(mask, before.bone_value)
+        sha256 = content_hash(before) if is_saved else hashlib.sha256(png).hexdigest()
+        if start and (not is_saved or _is_news(paths, frame, before, start)):
+            paths.masks_manual.mkdir(exist_ok=True)
+            append_origin(paths, origin_of(start, mask, sha256, frame, now.picture, reviewer))
         pattern = mask_settings(paths.masks_manual).get('mask_pattern')
-        target = before.files[0] if is_saved else _replace_mask(before, mask, frame, pattern)
+        target = before.files[0] if is_saved else _replace_mask(before, mask, png, frame, pattern)
         # last: until everything is in place, the draft keeps the drawing
         drop_saved_draft(paths, frame, now.picture)
         remove_temporaries(paths.images/frame.name, paths.masks_manual/KEPT)
@@ -447,7 +494,7 @@ class FillReport:
         return '\n'.join(lines + [f'LEFT: {name}: {reason}' for name, reason in self.left.items()])
 
 # %% ../nbs/50_drawing.ipynb #5e1f0a34
-def _fill_file(file, mask, bone_value, dry_run):
+def _fill_file(paths, file, mask, bone_value, dry_run):
     "Write a mask with its outlines filled and keep a copy. Returns it. `DataError` if it must be left as it is."
     filled = filled_outlines(mask)
     png = file if file.suffix.lower() == '.png' else file.with_suffix('.png')
@@ -456,16 +503,18 @@ def _fill_file(file, mask, bone_value, dry_run):
     if png != file and png.exists(): raise DataError(f'{png.name} is there as well. Remove one of them.')
     if dry_run: return filled
     with atomic_write(_kept_path(file)) as kept: shutil.copy2(file, kept)
+    before = file_hash(file)
     write_mask(png, filled, overwrite=png == file)
+    carry_origin(paths, before, file_hash(png), np.count_nonzero(filled ^ mask))
     if png != file: file.unlink()
     return filled
 
-def _fill_or_report(file, bone_value, report):
+def _fill_or_report(paths, file, bone_value, report):
     "Fill one mask if it has outlines, and note in the report what was done and what is left."
     try:
         mask = read_mask(file, bone_value)
         if find_outlines(mask):
-            mask = _fill_file(file, mask, bone_value, report.dry_run)
+            mask = _fill_file(paths, file, mask, bone_value, report.dry_run)
             report.filled.append(file.name)
         if find_outlines(mask, GAP): report.left[file.name] = 'an outline has a gap. Close it, or fill it by hand.'
     except (DataError, OSError) as e: report.left[file.name] = str(e).replace(f'{file} ', '').replace(str(file), 'it')
@@ -483,6 +532,6 @@ def fill_outlines(
     bone_value = mask_settings(paths.masks_manual).get('bone_value')
     report = FillReport(paths.masks_manual, len(files), [], {}, dry_run)
     with contextlib.nullcontext() if dry_run else exclusive(paths.masks_manual, wait=LOCK_WAIT):
-        for file in progress(files, 'fill outlines'): _fill_or_report(file, bone_value, report)
+        for file in progress(files, 'fill outlines'): _fill_or_report(paths, file, bone_value, report)
         if not dry_run: remove_temporaries(paths.masks_manual/KEPT)
     return report

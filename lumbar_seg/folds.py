@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError, Paths, natural_key
-from .storage import exclusive, set_aside, write_json, write_text
+from .storage import exclusive, new_folders, setting_aside, write_json, write_text
 from .frames import frame_groups, frame_sizes, matched_pairs, read_split_settings
 from .records import WeightsRecord, file_hash, is_record_of, join_data, read_record, record_path
 from .records import recorded_dice, versions
 from .splits import PARTS, Splits, read_split, read_splits
-from .models import Ensemble, load_checkpoint, save_checkpoint
+from .models import Ensemble, load_checkpoint, write_checkpoint
 from .training import TrainConfig, best_threshold, size_for, train
 from .postprocess import Thresholds, thresholds_for, thresholds_from
 from .analysis import analyze_masks
@@ -89,6 +89,12 @@ def _mask_areas(paths, names):
                         'Run `lumbar_seg check`.')
     return np.array([masks[name].read().mean() for name in names])
 
+# %% ../nbs/42_folds.ipynb #39e038a6
+def _write_folds(folder, folds, settings):
+    for number, fold in enumerate(folds, 1):
+        write_json(folder/f'fold{number}/splits.json', settings)
+        for part in PARTS: write_text(folder/f'fold{number}/{part}.txt', '\n'.join(fold[part]) + '\n')
+
 # %% ../nbs/42_folds.ipynb #c280d681
 def make_folds(
     paths: Paths, # data layout
@@ -105,15 +111,16 @@ def make_folds(
     lists = {}                                             # file -> names
     for root, fold in zip(roots, folds, strict=True):
         for part in PARTS: lists[root.splits/f'{part}.txt'] = fold[part]
+    settings = read_split_settings(paths) | {'seed': seed, 'folds': k, 'include_test': include_test}
     with exclusive(folder):
-        if replace: set_aside(folder)
+        if replace:
+            with new_folders(folder) as (new,): _write_folds(new, folds, settings)
+            return roots
         for file, wanted in lists.items():                 # one that is missing after a killed run is written now
             if file.exists() and read_split(file, paths.images) != wanted:
                 raise DataError(f'{file} is a different list: the frames, groups, areas or seed have changed. '
                                 'Use --replace to set all folds aside.')
-        settings = read_split_settings(paths) | {'seed': seed, 'folds': k, 'include_test': include_test}
-        for root in roots: write_json(root.splits/'splits.json', settings)
-        for file, wanted in lists.items(): write_text(file, '\n'.join(wanted) + '\n')
+        _write_folds(folder, folds, settings)
     return roots
 
 # %% ../nbs/42_folds.ipynb #5b1e0011
@@ -133,7 +140,8 @@ def save_ensemble(
     members: list[Path], # weights with their records
     facts: dict, # for the record
 ):
-    "Write an ensemble and its record. `DataError` if the encoders of its members started differently."
+    """Write an ensemble and its record; earlier ones of this name are set aside. `DataError` if the encoders of its
+    members started differently."""
     models, records = zip(*(load_checkpoint(file) for file in members), strict=True)
     starts = sorted({record['encoder_start'] for record in records})
     if len(starts) > 1:
@@ -149,7 +157,8 @@ def save_ensemble(
     record = facts | {'settings': settings, 'data': join_data(records), 'encoder_start': starts[0],
                       'versions': versions(), 'started': first['started'], 'finished': True, 'members': member_lines,
                       'threshold': best_threshold(table), 'threshold_table': table.to_dict('list')}
-    save_checkpoint(path, Ensemble(models), record)
+    with setting_aside(record_path(path), path) as [record_file, weights_file]:
+        write_checkpoint(Ensemble(models), record, weights_file, record_file)
 
 # %% ../nbs/42_folds.ipynb #5b1e0014
 def _is_made_of(ensemble, members):
@@ -239,7 +248,6 @@ def cross_validate(
         members.append(weights)
     ensemble = paths.models/f'{stem}_folds{k}.pth'
     if not _is_made_of(ensemble, members):
-        set_aside(ensemble, record_path(ensemble))
         save_ensemble(ensemble, members, {'folds': k, 'include_test': include_test})
     name = ensemble.stem + ('_tta' if tta else '')
     pooled = pool_evaluations(evaluations, name, paths.reports/f'{name}_all_folds')

@@ -12,7 +12,7 @@ __all__ = ['MASK_PATTERN', 'NAME_REMEDIES', 'MAX_NAME_BYTES', 'MAX_BONE_VALUE', 
            'predictable_frames', 'require_own_masks', 'unused_columns', 'column_hints', 'as_numbers', 'read_frames_csv',
            'boneless_frames', 'unreadable_cells', 'loose_spelling', 'misnamed_rows', 'parse_pixel_size', 'size_problem',
            'pixel_sizes', 'file_size_problem', 'frame_sizes', 'alike_groups', 'rounded_groups', 'doubtful_groups',
-           'named_groups', 'SplitSettings', 'read_split_settings', 'frame_groups', 'group_note']
+           'named_groups', 'require_agreement', 'SplitSettings', 'read_split_settings', 'frame_groups', 'group_note']
 
 # %% ../nbs/03_frames.ipynb #cb6ec586
 import json
@@ -898,27 +898,75 @@ ALIKE_REMEDY = ('If they are one patient, exam or sweep, use one spelling. If th
 ROUNDED_REMEDY = ('A spreadsheet program has rounded this number, so that several groups may have become one. '
                   'Write the ids again from the original, in a column that is formatted as text.')
 
+# %% ../nbs/03_frames.ipynb #d556b59b
+def _require_fitting(names, fitting, source):
+    if names and not any(name in fitting for name in names):
+        raise DataError(f'{source} fits none of the {len(names)} file names, such as {names[0]}. '
+                        'Correct it or leave it out.')
+
+def _listed_groups(paths, names, required):
+    "The column `group`, for all its frames. If it is `required`, it must fit one of the names."
+    table, source = read_frames_csv(paths), f"The column 'group' of {paths.frames_csv}"
+    if 'group' not in table: return {}
+    groups = table.group.dropna().to_dict()
+    _require_no_misnamed(paths, groups, names, 'group')
+    if required: _require_fitting(names, table.index, source)
+    _require_clear(groups, source)
+    return groups
+
+# %% ../nbs/03_frames.ipynb #138c35fd
+def _groups_for_the_rest(paths, names, listed, group_pattern):
+    "The groups that the pattern gives to frames without one in frames.csv."
+    by_name = _groups_by_name([*names, *listed], group_pattern)
+    rest = [name for name in names if name in by_name and name not in listed]
+    _require_clear({name: by_name[name] for name in rest}, f"The group pattern '{group_pattern}'")
+    in_column = defaultdict(dict)                                # group by name -> group in the column -> a file
+    for name, group in listed.items():
+        if name in by_name: in_column[by_name[name]].setdefault(group, name)
+    groups = {}
+    for name in rest:
+        found = in_column[by_name[name]] or {by_name[name]: name}
+        if len(found) > 1:
+            (first, one), (second, other), *_ = found.items()
+            raise DataError(f"{paths.frames_csv} has no group for {name}. Its name says '{by_name[name]}', and so do "
+                            f'the names of {one} (group {first}) and {other} (group {second}). Write down its group.')
+        groups[name] = next(iter(found))
+    return groups
+
 # %% ../nbs/03_frames.ipynb #4d493052
 def named_groups(
     paths: Paths, # data layout
     names: list[str], # file names of frames
-    group_pattern: str | None, # regular expression of a file's stem; group 1 names the group. None: frames.csv
+    group_pattern: str | None, # regular expression of a file's stem; group 1 names the group. None: only frames.csv
 ) -> dict[str, str]: # file name -> group; a frame without a group has its own name there
-    """The groups that the file names or frames.csv give. `DataError` if they fit none of the frames, if two groups
-    differ only in their spelling, or if a row with a group is for one of the frames under another spelling."""
+    """The groups that frames.csv gives, and the file names for frames that have none there. `DataError` if neither fits
+    any of the frames, if two groups differ only in their spelling, if a row with a group is for one of the frames under
+    another spelling, or if the names of frames without a group fit several."""
+    listed = _listed_groups(paths, names, required=not group_pattern)
+    groups = {name: listed[name] for name in names if name in listed}
     if group_pattern:
-        groups, source = _groups_by_name(names, group_pattern), f"The group pattern '{group_pattern}'"
-        fitting = groups
-    else:
-        table, source = read_frames_csv(paths), f"The column 'group' of {paths.frames_csv}"
-        if 'group' not in table: return {name: name for name in names}
-        groups, fitting = table.group.dropna().to_dict(), table.index
-        _require_no_misnamed(paths, groups, names, 'group')
-    if names and not any(name in fitting for name in names):
-        raise DataError(f'{source} fits none of the {len(names)} file names, such as {names[0]}. '
-                        'Correct it or leave it out.')
-    _require_clear(groups, source)
+        groups |= _groups_for_the_rest(paths, names, listed, group_pattern)
+        _require_fitting(names, groups, f"The group pattern '{group_pattern}'")
     return {name: groups.get(name, name) for name in names}
+
+# %% ../nbs/03_frames.ipynb #b1524918
+def require_agreement(
+    paths: Paths, # data layout
+    names: list[str], # file names of frames
+    group_pattern: str, # given now, see `named_groups`
+):
+    "`DataError` if two frames are one group by name and two in frames.csv, or the other way round."
+    listed, by_name = _listed_groups(paths, names, required=False), _groups_by_name(names, group_pattern)
+    remedy = f"Leave the pattern out, or correct the column 'group' of {paths.frames_csv}."
+    seen = {}
+    for name in names:
+        if name not in listed or name not in by_name: continue
+        for key in ('in frames.csv', listed[name]), ('by name', by_name[name]):
+            first = seen.setdefault(key, name)
+            if listed[first] == listed[name] and by_name[first] == by_name[name]: continue
+            raise DataError(f"The group pattern '{group_pattern}' contradicts frames.csv: {first} and {name} are "
+                            f"'{by_name[first]}' and '{by_name[name]}' by name, and '{listed[first]}' and "
+                            f"'{listed[name]}' in the table. {remedy}")
 
 # %% ../nbs/03_frames.ipynb #290fad42
 def _usable_pattern(pattern):

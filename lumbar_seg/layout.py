@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['ROOT_VARIABLE', 'SETTINGS_FILE', 'RUN_FILE', 'IMAGE_SUFFIXES', 'IN_SUBFOLDER', 'MISNAMED', 'UNKNOWN', 'UNREAD_KINDS',
-           'DataError', 'Paths', 'natural_key', 'require_folder', 'image_files', 'UnreadKind', 'known_ending',
-           'is_by_product', 'unread_files', 'unread_lines', 'unread_in', 'unread_stems', 'require_frames',
-           'same_file_key', 'is_windows_name', 'names_on_disk', 'Source', 'find_source']
+           'DataError', 'Paths', 'recorded_path', 'path_of_record', 'recorded_text', 'natural_key', 'require_folder',
+           'image_files', 'UnreadKind', 'known_ending', 'is_by_product', 'unread_files', 'unread_lines', 'unread_in',
+           'unread_stems', 'require_frames', 'same_file_key', 'is_windows_name', 'names_on_disk', 'Source',
+           'find_source']
 
 # %% ../nbs/00_layout.ipynb #98206f2e
 import os
@@ -74,6 +75,41 @@ class Paths:
         return other
 
     def __repr__(self): return f'Paths({str(self.root)!r})'
+
+# %% ../nbs/00_layout.ipynb #2b4e60a1
+def recorded_path(
+    path: str | Path, # of a file or folder
+    paths: Paths, # data layout
+) -> str: # such as `masks_manual/1.png` or `models/unet_best.pth`; `.` is the root
+    "How to write a path into anything that may be shared: below the root, or the bare name of what is not there."
+    place = Path(path).expanduser().resolve()
+    for folder, name in (paths.root, ''), (paths.models, paths.models.name):
+        if place.is_relative_to(folder.resolve()): return Path(name, place.relative_to(folder.resolve())).as_posix()
+    return place.name
+
+def path_of_record(
+    recorded: str, # from `recorded_path`
+    paths: Paths, # data layout, here and now
+) -> Path: # may be missing
+    "Where a file with this recorded path is."
+    first, *rest = Path(recorded).parts or ['']
+    if first == paths.models.name: return paths.models.joinpath(*rest)
+    return paths.root/recorded
+
+# %% ../nbs/00_layout.ipynb #c652ba5e
+def recorded_text(
+    text: str, # a message, such as one about a file that could not be read
+    paths: Paths, # data layout
+) -> str: # with paths below the root, or below the folder of weights
+    "A message as it may be shared: without the folders above the root, and without the name of your home folder."
+    instead = [(paths.root, '', 'the data folder'), (paths.models.parent, '', 'the folder above'),
+               (Path(os.path.expanduser('~')), '~/', '~')]
+    for place, before_a_name, alone in instead:
+        for folder in {place.absolute(), place.resolve()}:
+            if folder == Path(folder.anchor): continue          # the whole disk
+            text = text.replace(f'{folder}{os.sep}', before_a_name)
+            text = re.sub(re.escape(str(folder)) + r'(?![\w-])', alone, text)
+    return text
 
 # %% ../nbs/00_layout.ipynb #82b033fa
 def natural_key(
@@ -166,7 +202,7 @@ def known_ending(
 # %% ../nbs/00_layout.ipynb #8bbe3cd7
 _OF_THE_SYSTEM = r'\..*|~\$.*|(eh)?thumbs\.db|desktop\.ini|icon\r|@eadir|__macosx'
 _OF_PEOPLE = r'(readme|licen[cs]e)[^.]*(\.(txt|md|rst|html|pdf))?'
-_OUR_OWN = r'(run|done|confidence|ranking)(\.before-[\d-]+)?\.(json|csv)'
+_OUR_OWN = r'(run|done|confidence|ranking|origins|weights)(\.before-[\d-]+)?\.(json|csv)'
 _BY_PRODUCT = re.compile(f'{_OF_THE_SYSTEM}|{_OF_PEOPLE}|{_OUR_OWN}', re.IGNORECASE | re.DOTALL)
 
 def is_by_product(

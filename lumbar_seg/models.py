@@ -6,8 +6,8 @@
 __all__ = ['HUB_SWITCHES', 'UNETS', 'ENCODER_LIST', 'DILATED', 'MODELS', 'BASE_CH', 'SAVE_ADVICE', 'FIRST_BYTES', 'WRAPPERS',
            'ANCHORS', 'MAX_NETWORKS', 'DECODERS', 'WITH_ATTENTION', 'MAX_WIDTH', 'UNUSED', 'MIN_TAKEN', 'SimpleUNet',
            'quiet_hub', 'encoder_network', 'encoder_names', 'input_channels', 'size_problem', 'model_problem',
-           'build_model', 'Ensemble', 'save_tensors', 'save_checkpoint', 'input_multiple', 'recorded_network',
-           'read_state_dict', 'load_checkpoint', 'check_init', 'start_from']
+           'build_model', 'Ensemble', 'save_tensors', 'write_checkpoint', 'save_checkpoint', 'input_multiple',
+           'recorded_network', 'read_state_dict', 'load_checkpoint', 'check_init', 'start_from']
 
 # %% ../nbs/23_models.ipynb #f9a39e7f
 import copy
@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layout import DataError
-from .storage import atomic_write, write_json
-from .records import file_hash, init_record, record_beside, record_path
+from .layout import DataError, Paths
+from .storage import atomic_write, json_text
+from .records import file_hash, init_record, keep_other_record, record_beside, record_path
 from .dataset import input_size
 
 # %% ../nbs/23_models.ipynb #603401e6
@@ -268,15 +268,29 @@ def save_tensors(
             raise
 
 # %% ../nbs/23_models.ipynb #b964cb19
+def write_checkpoint(
+    model: nn.Module, # any network
+    record: dict, # what was run; anything that JSON can hold
+    weights_file: Path, # gets the `state_dict`
+    record_file: Path, # gets the record, with the hash of the weights
+):
+    "Write weights and record to these two files, which may be temporary."
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    save_tensors(state, weights_file)
+    text = json_text(record | {'weights_sha256': file_hash(weights_file)})
+    record_file.write_text(text, encoding='utf-8', newline='\n')
+
 def save_checkpoint(
     path: Path, # a `.pth` file
     model: nn.Module, # any network
     record: dict, # what was run; anything that JSON can hold
 ):
-    "Write the `state_dict` and, next to it, the record with its hash. Replaces an earlier checkpoint of this name."
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    with atomic_write(path) as f: save_tensors(state, f)
-    write_json(record_path(path), record | {'weights_sha256': file_hash(path)})
+    """Write the `state_dict` and, next to it, the record with its hash. Replaces an earlier checkpoint of this name;
+    but a record without its weights is set aside, since they may have another name now."""
+    if not path.exists(): keep_other_record(path)
+    with atomic_write(record_path(path)) as record_file, atomic_write(path) as weights_file:
+        write_checkpoint(model, record, weights_file, record_file)
+        # the weights get their name first, then the record
 
 # %% ../nbs/23_models.ipynb #bb30d4f0
 SAVE_ADVICE = "In the program that made it, save the table of weights: `torch.save(model.state_dict(), 'model.pth')`."
@@ -603,7 +617,7 @@ def recorded_network(
     name = record.get('settings', {}).get('model', '')
     return name if ':' in str(name) else ''
 
-def _read_network(path, network):
+def _read_network(path, network, paths=None):
     """The network in a file, its weights still random, its state and its record. `DataError` if there is none, or more
     than one."""
     content = _load_content(path)
@@ -611,7 +625,7 @@ def _read_network(path, network):
         raise DataError(f'{path} holds no state_dict (a table of named tensors). {SAVE_ADVICE}')
     try: candidates = _candidates(content, network)
     except ValueError as e: raise DataError(f'{path} cannot be used: {e}. {SAVE_ADVICE}') from e
-    record = record_beside(path)
+    record = record_beside(path, paths)
     fits, reasons = _fitting(candidates, network, recorded_network(record))
     if fits: return *_one_of(fits, path), record
     first = next(iter(next(iter(_tables(content).values()))))
@@ -654,10 +668,11 @@ def _say_what_it_is(state, path):
 def load_checkpoint(
     path: Path, # weights of ours, of a plain script or of another program; see above
     network: nn.Module | None = None, # for weights of a network that is not ours: that network, to be filled
+    paths: Paths | None = None, # data layout, where the record may lie if it is not beside the weights
 ) -> tuple[nn.Module, dict]: # the network in eval mode on the CPU; its record, empty if there is none
     "Recognize and load a network. Runs no code from the file. `DataError` with the reason if it is not one of ours."
     path = Path(path)
-    model, state, record = _read_network(path, network)
+    model, state, record = _read_network(path, network, paths)
     _require_finite(state, path)
     model.load_state_dict(state, strict=False)                # what may be missing was looked at
     if network is not None:
@@ -767,12 +782,13 @@ def check_init(
     name: str, # of a network, as in `build_model`
     base_ch: int, # width of the small network
     file: str | Path, # weights to start from
+    paths: Paths | None = None, # data layout, where the record of the file may lie
 ) -> dict: # an `InitRecord`: the file, its hash, what is taken from it, what it had been trained on
     "Try whether a network can start from a file, before any work. `DataError` as in `start_from`."
     if name == 'small': network = SimpleUNet(base_ch=base_ch)
     else: network = _on_meta(name)
     part, _ = _init_tensors(network, Path(file))
-    return init_record(Path(file), part)
+    return init_record(Path(file), part, paths)
 
 def start_from(
     network: nn.Module, # filled in place

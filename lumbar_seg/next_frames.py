@@ -203,7 +203,7 @@ def select_uncertain(
     frames, left_out = selectable_frames(paths)
     drawn = _drawn_frames(paths)
     groups = frame_groups(paths, [f.name for f in [*frames, *drawn]])
-    predictor = Predictor(file, device, img_size, threshold=threshold, tta=tta)
+    predictor = Predictor(file, device, img_size, threshold=threshold, tta=tta, paths=paths)
     thresholds, _ = predictor.thresholds_for(paths)
     with exclusive(paths.to_label):
         waiting = {f.name for f in image_files(paths.to_label)} if paths.to_label.exists() else set()

@@ -7,12 +7,10 @@ __all__ = ['VIEWS', 'PhantomFrame', 'phantom_frame', 'phantom_sweep', 'make_phan
            'small_phantom']
 
 # %% ../nbs/10_phantom.ipynb #9a44d959
-import atexit
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from .layout import ROOT_VARIABLE, DataError, Paths, image_files
-from .storage import write_json, write_keeping
+from .storage import csv_text, temporary_folder, write_json, write_keeping
 from .images import read_gray, write_image, write_mask
 from .frames import pair_files, read_frames_csv
 from .display import progress
@@ -582,7 +580,7 @@ def make_phantom_dataset(
     write_json(paths.root/'phantom.json', settings)
     plan = _phantom_plan(n_labelled, n_raw, frames_per_sweep)
     rows = [_write_phantom_frame(paths, *row, seed) for row in progress(plan, 'phantom')]
-    write_keeping(paths.frames_csv, pd.DataFrame(rows, columns=_COLUMNS).to_csv(index=False))
+    write_keeping(paths.frames_csv, csv_text(pd.DataFrame(rows, columns=_COLUMNS)))
     return paths
 
 # %% ../nbs/10_phantom.ipynb #0259df44
@@ -595,12 +593,6 @@ def evenly_spaced(
     return [items[i] for i in places]
 
 # %% ../nbs/10_phantom.ipynb #c57954a1
-def _temporary_root():
-    "A new folder that is removed when Python ends."
-    folder = Path(tempfile.mkdtemp(prefix='lumbar_seg_'))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
 def _copy_all(files, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for f in files: shutil.copyfile(f, folder/f.name)
@@ -617,7 +609,7 @@ def _copy_sample(source, n_pairs, n_raw):
         n_spare = min(n_raw, len(pairs)//4)
         raw = [frame for frame, _ in pairs[len(pairs) - n_spare:]]
         pairs = pairs[:len(pairs) - n_spare]
-    chosen, target = evenly_spaced(pairs, n_pairs), Paths(_temporary_root())
+    chosen, target = evenly_spaced(pairs, n_pairs), Paths(temporary_folder())
     _copy_all([frame for frame, _ in chosen], target.images)
     for _, mask in chosen: _copy_all(mask.files, target.masks_manual)
     _copy_all(evenly_spaced(raw, n_raw), target.raw_unlabelled)
@@ -630,10 +622,10 @@ def example_data(
     n_raw: int = 8, # at most this many frames without
     seed: int = 0, # seed of the phantom
 ) -> Paths:
-    """A small data set in a temporary folder that is removed when Python ends: a copy of some of your frames if
+    """A small data set in a `temporary_folder`, which is removed when Python ends: a copy of some of your frames if
     LUMBAR_SEG_ROOT is set, else a phantom of at least six sweeps. `DataError` if that root has no usable pair."""
     if os.environ.get(ROOT_VARIABLE): return _copy_sample(Paths(), n_pairs, n_raw)
-    return make_phantom_dataset(_temporary_root(), n_pairs, n_raw, frames_per_sweep=max(1, n_pairs//6), seed=seed)
+    return make_phantom_dataset(temporary_folder(), n_pairs, n_raw, frames_per_sweep=max(1, n_pairs//6), seed=seed)
 
 # %% ../nbs/10_phantom.ipynb #d22fa7ce
 def small_phantom(
@@ -647,7 +639,7 @@ def small_phantom(
     paths = Paths(root)
     if paths.root.exists() and any(paths.root.iterdir()):
         raise DataError(f'{paths.root} already holds files. Choose an empty folder.')
-    source = make_phantom_dataset(_temporary_root(), n_labelled, n_raw, frames_per_sweep=2)
+    source = make_phantom_dataset(temporary_folder(), n_labelled, n_raw, frames_per_sweep=2)
     def renamed(file): return f'{rename(Path(file).stem)}{Path(file).suffix}'
     for folder in ('images', 'masks_manual', 'raw_unlabelled'):
         if not (source.root/folder).is_dir(): continue          # none were asked for
@@ -657,5 +649,5 @@ def small_phantom(
             write_image(paths.root/folder/renamed(f.name), small, sync=False)
     table = read_frames_csv(source).reset_index()
     table = table.assign(filename=table.filename.map(renamed), group=table.group.map(rename), pixel_size_mm=.5)
-    write_keeping(paths.frames_csv, table.to_csv(index=False))
+    write_keeping(paths.frames_csv, csv_text(table))
     return paths

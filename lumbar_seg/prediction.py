@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BLANK_ADVICE', 'DONE_FILE', 'CONFIDENCE', 'CONFIDENCE_FILE', 'BATCH_FRAMES', 'require_probability',
            'soft_dice_confidence', 'find_weights', 'settings_notes', 'Prediction', 'Predictor', 'BulkReport',
-           'prediction_run', 'differing_entries', 'done_frames', 'read_confidence', 'BatchResult', 'predict_batch',
-           'frame_workers', 'predict_files', 'predict_folder', 'show_predictions']
+           'prediction_run', 'differing_entries', 'done_frames', 'read_confidence', 'edited_masks', 'BatchResult',
+           'predict_batch', 'frame_workers', 'predict_files', 'predict_folder', 'show_predictions']
 
 # %% ../nbs/34_prediction.ipynb #6e30e754
 import contextlib
@@ -24,7 +24,7 @@ from scipy.special import expit
 from torch import nn
 
 from .layout import DataError, Paths, image_files
-from .storage import appended_rows, exclusive, require_space, set_aside, table_to_append, write_json
+from .storage import appended_rows, exclusive, new_folders, require_space, table_to_append, write_json
 from .images import read_gray, require_frame, require_list, require_mask, write_image, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
@@ -134,12 +134,13 @@ class Predictor:
         network: nn.Module | None = None, # for weights of a network of your own: an instance to load them into
         threshold: float | None = None, # probability above which a pixel is bone; default: as recorded, else 0.5
         tta: bool = False, # average over the frame and its mirror image; takes twice as long
+        paths: Paths | None = None, # data layout, where the record of the weights may lie if it is not beside them
     ):
         """Prints what is assumed about weights without a record. `DataError` for weights that cannot be used, or an
         invalid size or threshold."""
         self.weights = Path(weights)
         self.device = pick_device(device)
-        model, self.record = load_checkpoint(self.weights, network)
+        model, self.record = load_checkpoint(self.weights, network, paths)
         given = {'img_size': img_size and checked_size(img_size), 'threshold': threshold}
         self.given_threshold = threshold
         if img_size is None: img_size = recorded_img_size(self.record) or IMG_SIZE
@@ -311,9 +312,26 @@ CONFIDENCE_FILE = 'confidence.csv'
 def read_confidence(
     mask_dir: Path, # a folder of masks
 ) -> dict[str, float]: # file name of the frame -> confidence of its mask; empty if the file is missing
-    "How sure the network was of each mask, see `soft_dice_confidence`. Rows that a power cut has damaged are left out."
-    rows = appended_rows(Path(mask_dir)/CONFIDENCE_FILE, 2)
-    return {name: float(sure) for name, sure in rows if re.fullmatch(r'[01]\.\d{4}', sure)}
+    """How sure the network was of each mask, see `soft_dice_confidence`. Masks that were edited since are left out, and
+    so are rows that a power cut has damaged."""
+    edited, known = edited_masks(mask_dir), _confidence_rows(mask_dir)
+    return {name: float(sure) for name, (sure, _) in known.items() if name not in edited}
+
+def edited_masks(
+    mask_dir: Path, # a folder of masks
+) -> set[str]: # file names of frames
+    "The frames whose mask is no longer the one that the network wrote. Nobody knows that of earlier versions."
+    found = set()
+    for name, (_, sha256) in _confidence_rows(mask_dir).items():
+        mask = Path(mask_dir)/f'{Path(name).stem}.png'
+        if sha256 and mask.exists() and file_hash(mask) != sha256: found.add(name)
+    return found
+
+def _confidence_rows(mask_dir):
+    "File name of each frame -> confidence, as text, and hash of its mask (empty in a row of an earlier version)."
+    file = Path(mask_dir)/CONFIDENCE_FILE
+    rows = [[*row, ''] for row in appended_rows(file, 2)] + appended_rows(file, 3)
+    return {name: (sure, sha256) for name, sure, sha256 in rows if re.fullmatch(r'[01]\.\d{4}', sure)}
 
 # %% ../nbs/34_prediction.ipynb #6d1f0e73
 def _is_written(file): return file.exists() and file.stat().st_size > 0
@@ -337,7 +355,7 @@ def _finished_frames(done_file, targets):
 class BatchResult:
     "What `predict_batch` did."
     done: list[tuple[str, str]] = field(default_factory=list) # rows for `DONE_FILE`
-    confidence: list[tuple[str, str]] = field(default_factory=list) # rows for `CONFIDENCE_FILE`
+    confidence: list[tuple[str, str, str]] = field(default_factory=list) # rows for `CONFIDENCE_FILE`
     empty: list[str] = field(default_factory=list) # frames without bone
     failed: list[str] = field(default_factory=list) # a line for each frame that could not be read
 
@@ -359,7 +377,7 @@ def predict_batch(
         mask_file, overlay_file = targets[file]
         write_image(overlay_file, overlay(image, mask), sync=False)
         write_mask(mask_file, mask, overwrite=True, sync=False)
-        result.confidence.append((file.name, f'{confidence:.4f}'))
+        result.confidence.append((file.name, f'{confidence:.4f}', file_hash(mask_file)))
         result.done.append((file.name, file_hash(file)))
         if not mask.any(): result.empty.append(file.name)
     return result
@@ -397,8 +415,9 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
 
     def work(batch): return predict_batch(predictor, batch, targets, thresholds)
+    header = ['filename', CONFIDENCE, 'mask_sha256']
     with (frame_workers() as pool, progress(None, 'predict', total=len(todo)) as bar,
-          table_to_append(mask_dir/CONFIDENCE_FILE, ['filename', CONFIDENCE], sync=False) as add_confidence,
+          table_to_append(mask_dir/CONFIDENCE_FILE, header, sync=False) as add_confidence,
           table_to_append(mask_dir/DONE_FILE, sync=False) as add_done):
         for batch, result in zip(batches, pool.map(work, batches)):
             add_confidence(result.confidence)
@@ -427,13 +446,14 @@ def predict_files(
     require_own_masks(files)
     run = prediction_run(predictor, thresholds)
     with exclusive(mask_dir, overlay_dir):
-        if replace:
-            _require_room(mask_dir, files)             # before earlier results are set aside
-            set_aside(mask_dir, overlay_dir)
-        else: _require_same_run(mask_dir, overlay_dir, run)
         facts = {'engine': predictor.engine.name, 'thresholds_from': source}
         if thresholds.min_confidence is not None: facts['min_confidence'] = thresholds.min_confidence
-        write_json(mask_dir/RUN_FILE, run | facts)
+        if replace:
+            _require_room(mask_dir, files)             # before earlier results are set aside
+            with new_folders(mask_dir, overlay_dir) as [new_masks, _]: write_json(new_masks/RUN_FILE, run | facts)
+        else:
+            _require_same_run(mask_dir, overlay_dir, run)
+            write_json(mask_dir/RUN_FILE, run | facts)
         return _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size, source)
 
 # %% ../nbs/34_prediction.ipynb #7f20cbe9
@@ -450,7 +470,8 @@ def predict_folder(
 ) -> BulkReport:
     "Predict all frames in `raw_unlabelled/` into `masks_pred/` and `overlays_pred/`."
     paths = Paths(root)
-    predictor = Predictor(find_weights(paths, weights), device, img_size, engine, threshold=threshold, tta=tta)
+    predictor = Predictor(find_weights(paths, weights), device, img_size, engine, threshold=threshold, tta=tta,
+                          paths=paths)
     thresholds, source = predictor.thresholds_for(paths)
     frames, failed = predictable_frames(paths)
     report = predict_files(predictor, frames, paths.masks_pred, paths.overlays_pred, thresholds, batch_size, replace,
@@ -471,7 +492,7 @@ def show_predictions(
     """The first `n` frames of val.txt and of test.txt: frame, truth, prediction, its red overlay, and Dice. Prints
     where the thresholds of post-processing come from."""
     paths = Paths(root)
-    predictor = Predictor(find_weights(paths, weights), device, img_size, threshold=threshold, tta=tta)
+    predictor = Predictor(find_weights(paths, weights), device, img_size, threshold=threshold, tta=tta, paths=paths)
     thresholds, source = predictor.thresholds_for(paths)
     print(f'post-processing: thresholds from {source}')
     rows, titles = [], []

@@ -144,9 +144,10 @@ def _remove(path):
     for suffix in ('.xml', '.bin', '.json'): path.with_suffix(suffix).unlink(missing_ok=True)
 
 def _keep(candidate, path, record):
-    candidate.with_suffix('.bin').replace(path.with_suffix('.bin'))
-    candidate.replace(path)                              # the .xml last: once it is there, its .bin is too
+    path.unlink(missing_ok=True)                         # so that no earlier .xml ever stands beside the new .bin
     write_json(path.with_suffix('.json'), record)
+    candidate.with_suffix('.bin').replace(path.with_suffix('.bin'))
+    candidate.replace(path)                              # the .xml last: once it is there, all is
 
 # %% ../nbs/35_quantization.ipynb #d7e2a450
 def _require_quantizer():
@@ -168,7 +169,7 @@ def quantize(
     _require_quantizer()
     if n < 1: raise DataError(f'n must be at least 1, not {n}.')
     paths = Paths(root)
-    predictor = Predictor(find_weights(paths, weights), 'cpu', img_size, 'openvino', threshold=threshold)
+    predictor = Predictor(find_weights(paths, weights), 'cpu', img_size, 'openvino', threshold=threshold, paths=paths)
     thresholds, source = predictor.thresholds_for(paths)
     train_names = read_splits(paths).train
     val = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/'val.txt')

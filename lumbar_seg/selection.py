@@ -19,7 +19,7 @@ import pandas as pd
 
 from .layout import DataError, Paths, image_files, names_on_disk, require_folder, require_frames
 from .layout import unread_lines, unread_stems
-from .storage import atomic_write, exclusive, read_table, write_keeping
+from .storage import atomic_write, csv_text, exclusive, read_table, write_keeping, write_text
 from .images import picture_problem, read_gray, require_frame
 from .frames import adopt_pattern, folder_masks, frame_files, frame_problems, frame_stem, pair_files
 from .frames import problem_lines, require_own_masks
@@ -27,6 +27,8 @@ from .records import file_hash
 from .display import as_html, progress
 
 # %% ../nbs/15_selection.ipynb #7daf18fe
+def _some(names): return ', '.join(names[:10]) + ('...' if len(names) > 10 else '')
+
 @dataclass
 class MoveReport:
     "What `move_annotated` did, or would do."
@@ -34,10 +36,12 @@ class MoveReport:
     kept: list[str] = field(default_factory=list) # annotated frames that stay
     conflicts: list[str] = field(default_factory=list) # names that already exist at the destination
     missing: list[str] = field(default_factory=list) # undo only: names that are in neither folder
+    drawn: list[str] = field(default_factory=list) # undo only: names that are back already, as they were drawn
     not_files: list[str] = field(default_factory=list) # folders and broken links with the name of a picture
     unread: list[str] = field(default_factory=list) # lines about files that are not read, or cannot be
     dry_run: bool = False # was it only a rehearsal?
     direction: str = 'images -> raw_unlabelled'
+    notes: list[str] = field(default_factory=list) # what else you must know
 
     @property
     def ok(self) -> bool:
@@ -53,8 +57,9 @@ class MoveReport:
                     'stay because the destination has a file of that name': self.conflicts}
         lines = [summary]
         for problem, names in problems.items():
-            dots = '...' if len(names) > 10 else ''
-            if names: lines.append(f"ERROR: {len(names)} {problem}: {', '.join(names[:10])}{dots}")
+            if names: lines.append(f'ERROR: {len(names)} {problem}: {_some(names)}')
+        if self.drawn: lines.append(f'note: already back, because they were drawn: {_some(self.drawn)}')
+        lines += [f'note: {line}' for line in self.notes]
         return '\n'.join(lines + [f'ERROR: {line}' for line in self.unread])
 
 # %% ../nbs/15_selection.ipynb #0f0f5e0d
@@ -64,15 +69,15 @@ def _write_journal(paths, moves):
     rows = []
     for source, destination in moves:
         rows.append((source.relative_to(paths.root).as_posix(), destination.relative_to(paths.root).as_posix()))
-    stamp = datetime.now().strftime('%Y%m%d-%H%M%S-%f')
-    with atomic_write(paths.root/JOURNALS/f'{stamp}.csv') as f:
-        pd.DataFrame(rows, columns=['source', 'destination']).to_csv(f, index=False)
+    earlier = [journal.stem for ending in ('.csv', '.undone') for journal in _journals(paths, ending)]
+    stem = max([datetime.now().strftime('%Y%m%d-%H%M%S-%f')] + [f'{stem}-1' for stem in earlier])
+    table = pd.DataFrame(rows, columns=['source', 'destination'])
+    write_text(paths.root/JOURNALS/f'{stem}.csv', csv_text(table))
 
-def _newest_journal(paths):
+def _journals(paths, ending='.csv'):
+    "The journals that have not been undone, the newest first."
     folder = paths.root/JOURNALS
-    journals = sorted(folder.glob('*.csv')) if folder.is_dir() else []
-    if not journals: raise DataError(f'Nothing to undo: there is no journal in {folder}.')
-    return journals[-1]
+    return sorted(folder.glob(f'*{ending}'), key=lambda f: f.stem, reverse=True) if folder.is_dir() else []
 
 # %% ../nbs/15_selection.ipynb #9506011c
 def _as_on_disk(moves):
@@ -129,14 +134,35 @@ def _move_all(moves, dry_run):
     return moved, conflicts
 
 # %% ../nbs/15_selection.ipynb #9973cf0c
-def _undo_move(paths, dry_run):
-    journal = _newest_journal(paths)
+def _undo_journal(paths, journal, dry_run):
+    "Bring back what one journal moved, as far as possible. It stays unless all its frames are back."
     moves_back = [(destination, source) for source, destination in _read_journal(paths, journal)]
-    possible = [(here, there) for here, there in moves_back if here.exists()]
-    moved, conflicts = _move_all(possible, dry_run)
-    missing = [there.name for here, there in moves_back if not here.exists() and not there.exists()]
-    report = MoveReport(moved, [], conflicts, missing, dry_run=dry_run, direction='raw_unlabelled -> images')
+    report = MoveReport(dry_run=dry_run, direction='raw_unlabelled -> images')
+    possible = []
+    for here, there in moves_back:
+        if not here.exists() and not there.exists(): report.missing.append(there.name)
+        elif not here.exists(): continue                                # it is back
+        elif there.is_file() and not is_half_moved(here, there) and file_hash(here) == file_hash(there):
+            report.drawn.append(there.name)
+        else: possible.append((here, there))
+    report.moved, report.conflicts = _move_all(possible, dry_run)
     if report.ok and not dry_run: journal.rename(journal.with_suffix('.undone'))
+    return report
+
+def _undo_move(paths, dry_run):
+    "Undo the newest journal that still has frames to bring back. What blocks a newer one is a note."
+    journals = _journals(paths)
+    if not journals: raise DataError(f'Nothing to undo: there is no journal in {paths.root/JOURNALS}.')
+    passed = []
+    for journal in journals:
+        report = _undo_journal(paths, journal, dry_run)
+        if report.moved: break
+        passed.append((journal, report))
+    if not report.moved: (_, report), *passed = passed                  # nothing can be brought back: say why
+    for journal, other in passed:
+        stuck = other.missing + other.conflicts
+        if stuck: report.notes.append(f'{journal.name}, which is newer, still cannot bring back {_some(stuck)}')
+        report.drawn += other.drawn
     return report
 
 # %% ../nbs/15_selection.ipynb #81d5f2c4
@@ -304,7 +330,7 @@ def propose(
     n_selected = int(ranking.selected.sum())
     too_few = [f'You asked for {n} frames, and {n_selected} can be chosen.'] if n_selected < n else []
     copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
-    write_keeping(paths.to_label/'ranking.csv', ranking.to_csv(index=False))
+    write_keeping(paths.to_label/'ranking.csv', csv_text(ranking))
     return Selection(ranking, copied, unreadable, too_few + list(notes))
 
 # %% ../nbs/15_selection.ipynb #63c6f6ce

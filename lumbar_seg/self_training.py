@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layout import DataError, Paths, require_folder
-from .storage import checked_settings, exclusive, set_aside, write_json, write_keeping
+from .storage import checked_settings, csv_text, exclusive, set_aside, write_json, write_keeping
 from .images import read_gray
 from .frames import folder_masks, frame_groups, frame_stem, predictable_frames
 from .records import hashes_record, picture_hash, record_path, recorded_img_size
@@ -334,7 +334,8 @@ def _compared(student, teacher, loaders, groups, device, half):
     if 'gain' in facts: return student
     before, after = [frame_dice(result.weights, loaders.val, device, half) for result in (teacher, student)]
     gain, error = paired_gain(before, after, groups)
-    facts |= {'dice_before': float(before.mean()), 'dice': float(after.mean()), 'gain': gain, 'standard_error': error}
+    facts |= {'dice_before': float(before.mean()), 'dice': float(after.mean()), 'gain': gain,
+              'standard_error': None if np.isnan(error) else error}                 # JSON has no nan
     write_json(record_path(student.weights), student.record)
     return student
 
@@ -343,6 +344,7 @@ def _row(student):
     facts = student.record['self_training']
     own = {'weights': student.weights.name, 'left_out': sum(facts['left_out'].values()),
            'seconds': student.record['scores']['seconds']}
+    if facts['standard_error'] is None: own['standard_error'] = np.nan
     return {column: own.get(column, facts.get(column)) for column in COLUMNS}
 
 # %% ../nbs/25_self_training.ipynb #aad01329
@@ -389,5 +391,5 @@ def self_train(
         if replace: set_aside(*_round_files(paths, config))
         best, rows = _run_rounds(config, chosen, paths, loaders, raw, teacher, quiet, after_epoch)
         result = SelfTraining(best.weights, teacher.weights, pd.DataFrame(rows, columns=COLUMNS), raw)
-        write_keeping(table, result.table.to_csv(index=False, float_format='%.4f'))
+        write_keeping(table, csv_text(result.table, float_format='%.4f'))
     return result

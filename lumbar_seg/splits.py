@@ -9,7 +9,6 @@ __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'nam
 
 # %% ../nbs/14_splits.ipynb #0a67fce3
 import contextlib
-import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -21,11 +20,13 @@ import pandas as pd
 
 from .layout import DataError, Paths, image_files, names_on_disk, natural_key, same_file_key
 from .layout import unread_in, unread_lines
-from .storage import atomic_write, exclusive, read_text, set_aside
+from .storage import exclusive, json_text, read_text, setting_aside
 from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
-from .frames import read_split_settings, unreadable_cells
+from .frames import read_split_settings, require_agreement, unreadable_cells
 from .records import teacher_overlap, text_hash
 from .display import as_html, progress
+from .reviews import rejected_pairs
+from .origins import mask_origins
 from .duplicates import MIN_SIMILARITY, SAME_SIMILARITY, connected_groups, require_similarity
 from .duplicates import similar_pairs
 from .checks import REMEDIES, TWIN_SIMILARITY, check_pairs, pair_problem, same_picture_problems
@@ -68,16 +69,29 @@ def _nearest_share(groups, sizes, target, n_left):
     return chosen
 
 # %% ../nbs/14_splits.ipynb #2c90e7f5
-def _deal(groups, fractions, seed, n_left):
-    "group -> part. `n_left` says how many groups must be left after test and after val."
+def _deal(groups, train_only, fractions, seed, n_left):
+    "group -> part. `n_left` says how many groups must be left after test and after val, beside those for train only."
     sizes = Counter(groups.values())
     order = sorted(sizes)
     random.Random(seed).shuffle(order)
+    order = [group for group in order if group not in train_only]
     _, val_fraction, test_fraction = fractions
     test = _nearest_share(order, sizes, test_fraction*len(groups), n_left['test'])
     order = [group for group in order if group not in test]
     val = _nearest_share(order, sizes, val_fraction*len(groups), n_left['val'])
-    return dict.fromkeys(order, 'train') | dict.fromkeys(val, 'val') | dict.fromkeys(test, 'test')
+    return dict.fromkeys(sizes, 'train') | dict.fromkeys(val, 'val') | dict.fromkeys(test, 'test')
+
+# %% ../nbs/14_splits.ipynb #93ff00bc
+def _require_enough_groups(groups, bony_groups, train_only):
+    "`DataError` unless each list can get a group with bone."
+    if len(bony_groups) < 3:
+        raise DataError(f'The {len(groups)} frames show bone in only {len(bony_groups)} groups, and each list needs '
+                        'one. Annotate frames of at least three groups.')
+    if len(bony_groups - train_only) < 2:
+        raise DataError(f'Of the {len(bony_groups)} groups that show bone, a model began masks of '
+                        f'{len(bony_groups & train_only)}, which can only be trained on. Val and test need a group '
+                        'each whose masks people drew. Draw some from an empty frame, or allow the others with '
+                        '--model-begun (model_begun=True).')
 
 # %% ../nbs/14_splits.ipynb #e4793493
 def split_by_group(
@@ -85,17 +99,18 @@ def split_by_group(
     boneless: list[str] = (), # names of frames without bone
     fractions: tuple[float, float, float] = FRACTIONS, # shares of train, val and test
     seed: int = 0, # of the shuffle
+    train_only: list[str] = (), # names of frames whose groups must go to train
 ) -> dict[str, list[str]]: # part -> file names in natural order
-    "Deal whole groups out to train, val and test. `DataError` if fewer than three groups show bone."
-    boneless = set(boneless)
+    """Deal whole groups out to train, val and test. `DataError` if fewer than three groups show bone, or fewer than two
+    that may go to val and test."""
+    boneless, train_only = set(boneless), {groups[name] for name in train_only}
     bony_groups = {group for name, group in groups.items() if name not in boneless}
-    if len(bony_groups) < 3:
-        raise DataError(f'The {len(groups)} frames show bone in only {len(bony_groups)} groups, and each list needs '
-                        'one. Annotate frames of at least three groups.')
+    _require_enough_groups(groups, bony_groups, train_only)
     with_bone = {name: group for name, group in groups.items() if group in bony_groups}
     without = {name: group for name, group in groups.items() if group not in bony_groups}
-    part_of = _deal(with_bone, fractions, seed, n_left={'test': 2, 'val': 1})
-    part_of |= _deal(without, fractions, seed, n_left={'test': 1, 'val': 2})
+    for_train = 0 if bony_groups & train_only else 1
+    part_of = _deal(with_bone, train_only, fractions, seed, n_left={'test': 1 + for_train, 'val': for_train})
+    part_of |= _deal(without, train_only, fractions, seed, n_left={'test': 1, 'val': 2})
     parts = {part: [] for part in PARTS}
     for name in sorted(groups, key=natural_key): parts[part_of[groups[name]]].append(name)
     return parts
@@ -204,16 +219,31 @@ def independent_groups(
     return groups, joined
 
 # %% ../nbs/14_splits.ipynb #a3d06f18
-def _deal_joined(groups, joined, boneless, seed):
+def _deal_joined(groups, joined, boneless, seed, train_only):
     "The parts, and which groups were joined for them."
     together = {name: joined.get(group, group) for name, group in groups.items()}
-    try: return split_by_group(together, boneless, seed=seed), joined
+    try: return split_by_group(together, boneless, seed=seed, train_only=train_only), joined
     except DataError:
         none_given = all(group == name for name, group in groups.items())
         if none_given or not joined: raise
     print('If these groups were joined, too few would be left. They are dealt out as given. '
           'Run `lumbar_seg audit` to see what they share.')
-    return split_by_group(groups, boneless, seed=seed), {}
+    return split_by_group(groups, boneless, seed=seed, train_only=train_only), {}
+
+def _some(names): return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+
+def _begun_by_model(paths, names):
+    "The names of the frames whose mask a model began."
+    pairs = pair_files(paths.images, paths.masks_manual).pairs
+    return list(mask_origins(paths, [pairs[name] for name in names if name in pairs]))
+
+def _describe_begun(begun, parts, model_begun):
+    "Say where the masks went that a model began."
+    if not begun: return
+    held_out = [name for name in parts['val'] + parts['test'] if name in begun]
+    where = 'With their groups, they go to train.'
+    if model_begun: where = f'{len(held_out)} are in val or test. Scores there are in favor of the model behind them.'
+    print(f'Masks that a model began: {len(begun)} ({_some(begun)}). {where}')
 
 # %% ../nbs/14_splits.ipynb #90b6f2ea
 def _list_files(paths): return [paths.splits/f'{part}.txt' for part in PARTS]
@@ -241,26 +271,27 @@ def _earlier_settings(paths, replace):
 def _write_lists(paths, parts, settings):
     "Write the lists and splits.json. The old ones are set aside when all new ones are on the disk."
     contents = {file: '\n'.join(parts[part]) + '\n' for file, part in zip(_list_files(paths), PARTS, strict=True)}
-    contents[paths.splits/'splits.json'] = json.dumps(settings, indent=2, ensure_ascii=False) + '\n'
-    with exclusive(paths.splits), contextlib.ExitStack() as new_files:
-        for file, content in contents.items():
-            temporary = new_files.enter_context(atomic_write(file))
-            temporary.write_text(content, encoding='utf-8')
-        set_aside(*contents)
-        # here the new files get their final names, the last one (splits.json) first
+    contents[paths.splits/'splits.json'] = json_text(settings)
+    # old and new lists never mix: if a run is killed while it puts them in place, some are missing, and that is noticed
+    with exclusive(paths.splits), setting_aside(*contents, never_mixed=True) as temporaries:
+        for temporary, text in zip(temporaries, contents.values(), strict=True):
+            temporary.write_text(text, encoding='utf-8', newline='\n')
 
 # %% ../nbs/14_splits.ipynb #72746512
 def make_splits(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     seed: int = 0, # of the shuffle: the same seed and files give the same lists
-    group_pattern: str | None = None, # regular expression of a stem; its group 1 is the group. Default: as before
+    group_pattern: str | None = None, # regular expression of a stem, group 1 is the group; '': none. Default: as before
     min_similarity: float | None = None, # frames this alike, 0 to 1, count as one picture. Default: as before, or 0.9
     replace: bool = False, # set existing lists aside and write new ones
+    model_begun: bool = False, # let masks that a model began into val and test, too
 ) -> Splits:
-    "Split the frames that have a mask 80/10/10 into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together."
+    """Split the usable pairs 80/10/10 into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together. Groups
+    with a mask that a model began go to train."""
     paths = Paths(root)
     earlier = _earlier_settings(paths, replace)
-    group_pattern = group_pattern or earlier.get('group_pattern')
+    newly_given = bool(group_pattern)
+    if group_pattern is None: group_pattern = earlier.get('group_pattern')
     if min_similarity is None: min_similarity = earlier.get('min_similarity', MIN_SIMILARITY)
     _require_free(paths, replace)
     report = check_pairs(root)
@@ -271,11 +302,14 @@ def make_splits(
     if n_files:
         print(f'Files with an error: {n_files}. Their pairs are left out; `lumbar_seg check` names the files.')
         for line in unread_in(paths.images, paths.masks_manual): print(line)
+    if newly_given: require_agreement(paths, report.usable, group_pattern)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     for line in report.table_warnings: print(line)
-    parts, joined = _deal_joined(groups, joined, report.boneless, seed)
-    settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern, 'min_similarity': min_similarity,
-                'joined': joined}
+    begun = _begun_by_model(paths, report.usable)
+    parts, joined = _deal_joined(groups, joined, report.boneless, seed, [] if model_begun else begun)
+    _describe_begun(begun, parts, model_begun)
+    settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern or None,
+                'min_similarity': min_similarity, 'joined': joined}
     _write_lists(paths, parts, settings)
     return read_splits(paths)
 
@@ -346,6 +380,9 @@ LEAKS = {           # finding -> what to do
 }
 DOUBTS = {
     'mask that may be wrong': 'Run `lumbar_seg check`, which says what to do.',
+    'held-out mask that a model began':
+        'Scores there are in favor of that model. Draw the mask anew on an empty frame, or make new lists with '
+        '`lumbar_seg split --replace`, which puts such frames into train.',
     'one picture with two masks': REMEDIES['one picture with two masks'],
     'has_bone that cannot be read': 'Write 1 or 0 in frames.csv, or nothing. As it is, the cell counts as empty.',
 }
@@ -450,13 +487,22 @@ def _picture_findings(paths, part_of, min_similarity):
 # %% ../nbs/14_splits.ipynb #81e71eb1
 def _mask_findings(paths, part_of):
     pairing, boneless = pair_files(paths.images, paths.masks_manual), boneless_frames(paths)
+    rejected = rejected_pairs(paths)
     for name in progress(part_of, 'check masks', leave=False, delay=1):
         if name in pairing.ambiguous: problem = pairing.ambiguous[name]
-        elif name in pairing.pairs: problem = pair_problem(*pairing.pairs[name], name in boneless)
+        elif name in pairing.pairs:
+            problem = pair_problem(*pairing.pairs[name], name in boneless, rejected.get(name, ''))
         else: problem = ('frame without mask', paths.images/name, 'every frame of a list needs one')
         if not problem: continue
         kind, file, details = problem
         yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
+
+def _begun_findings(paths, part_of):
+    "Masks in val and test that a model began."
+    pairs = pair_files(paths.images, paths.masks_manual).pairs
+    held_out = [pairs[name] for name, part in part_of.items() if part != 'train' and name in pairs]
+    for name, origin in mask_origins(paths, held_out).items():
+        yield _Finding('held-out mask that a model began', name, str(origin), part_of[name])
 
 def _cell_findings(paths, part_of):
     "Cells of has_bone that cannot be read."
@@ -470,7 +516,7 @@ def _pseudo_findings(paths, splits):
     file = paths.splits/PSEUDO_LIST
     if not file.exists(): return
     pseudo = [paths.raw_unlabelled/name for name in read_split(file, paths.raw_unlabelled)]
-    for name, weights in teacher_overlap(paths, splits.val, splits.test).items():
+    for name, weights in teacher_overlap(paths, splits.val, splits.test, splits.train).items():
         yield _Finding('pseudo-labels by a model that knows held-out frames', name, where=weights)
     for name, why in held_out_twins(paths, splits, pseudo).items():
         yield _Finding('pseudo-label of a held-out frame', name, why, PSEUDO_LIST)
@@ -498,7 +544,7 @@ def audit_splits(
     group_of = frame_groups(paths, list(part_of))
     found = [*_group_findings(part_of, group_of), *_sibling_findings(part_of, group_of),
              *_picture_findings(paths, part_of, min_similarity), *_mask_findings(paths, part_of),
-             *_cell_findings(paths, part_of),
+             *_begun_findings(paths, part_of), *_cell_findings(paths, part_of),
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,22 +27,25 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from .layout import DataError, Paths, natural_key, require_folder, unread_in
-from .storage import atomic_write, checked_settings, exclusive, is_there, read_json
-from .storage import require_space, set_aside, write_json
+from .storage import atomic_write, checked_settings, exclusive, is_there, json_text, read_json
+from .storage import require_space, set_aside, setting_aside, write_json
 from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
-from .records import mask_extent, pairs_record, record_path, recorded_history
-from .records import run_differences, run_identity, set_extent, versions
+from .records import keep_other_record, mask_extent, pairs_record, record_path, recorded_history
+from .records import run_differences, run_identity, set_extent, teacher_record, versions, without_folders
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, memory_layout, pick_device
 from .runtime import seed_everything
+from .reviews import utc_now
+from .origins import mask_origins
 from .phantom import evenly_spaced
 from .splits import audit_splits, read_splits
 from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset
-from .dataset import checked_size, fitting_size, get_dataloaders, input_size, mean_aspect, size_name
+from .dataset import checked_size, fitting_size, get_dataloaders, input_size, mean_aspect, pseudo_warnings
+from .dataset import require_one_mask, size_name
 from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice, loss_problem, make_loss
 from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
-from .models import save_checkpoint, save_tensors
+from .models import save_checkpoint, save_tensors, write_checkpoint
 
 # %% ../nbs/24_training.ipynb #24c0d204
 def _check_weights_name(name):
@@ -305,6 +307,7 @@ class _Run:
     augment: Callable | None = None # changes (images, masks)
     extra: Extra | None = None # frames beside the train list
     best_dice: float = -1. # highest Dice on the validation frames; below any at first
+    dice_to_keep: float | None = None # weights with this Dice lie on the disk, not of this run; None: there are none
     step: int = 0 # steps done
 
     def stateful(self):
@@ -330,6 +333,12 @@ def _augmentation(config, data):
     def augment(images, masks): return augment_batch(images, masks, how, aspect)
     return augment
 
+# %% ../nbs/24_training.ipynb #5ee8bfc8
+def _session(record, first_epoch):
+    "What the record of a training says about one session."
+    facts = {name: record[name] for name in ('started', 'device', 'computed_in', 'versions') if name in record}
+    return {'first_epoch': first_epoch} | facts
+
 # %% ../nbs/24_training.ipynb #4b57ec40
 def _new_run(config, weights, loaders, device, record, extra):
     "A run before its first epoch; the seed decides its weights. The record gets what the network starts from."
@@ -339,6 +348,7 @@ def _new_run(config, weights, loaders, device, record, extra):
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr)
     half = half_precision(config.precision, device)
     record['computed_in'] = str(half or torch.float32).removeprefix('torch.')
+    record['sessions'] = [_session(record, 1)]
     scaler = torch.amp.GradScaler(device.type, enabled=half == torch.float16)
     scheduler = None
     if config.schedule == 'one_cycle':
@@ -364,11 +374,15 @@ def _with_all_settings(record):
 # %% ../nbs/24_training.ipynb #2c7f9ab4
 def _state_path(weights): return weights.with_suffix('.resume')
 
-def _save_state(run):
+def _write_state(run, file):
     "Write everything that is needed to resume."
-    state = {'parts': [part.state_dict() for part in run.stateful()], 'record': json.dumps(run.record),
+    state = {'parts': [part.state_dict() for part in run.stateful()], 'record': json_text(run.record),
              'generator': torch.get_rng_state()}
-    with atomic_write(_state_path(run.weights)) as f: save_tensors(state, f)
+    save_tensors(state, file)
+
+def _save_state(run):
+    "The state, next to the weights."
+    with atomic_write(_state_path(run.weights)) as file: _write_state(run, file)
 
 # %% ../nbs/24_training.ipynb #24c0d219
 DAMAGED = (RuntimeError, TypeError, EOFError, OSError, ValueError, KeyError, struct.error, pickle.UnpicklingError)
@@ -401,9 +415,13 @@ def _go_on(run, earlier):
     for part, content in zip(run.stateful(), state['parts'], strict=True): part.load_state_dict(content)
     torch.set_rng_state(state['generator'].cpu())
     run.step = len(earlier['history'])*len(run.loaders.train)
-    run.record = run.record | earlier        # early versions recorded less
+    done = {'last_epoch': len(earlier['history'])}
+    sessions = earlier.get('sessions') or [_session(earlier, 1) | done]      # early versions recorded the first only
+    this_one = _session(run.record, len(earlier['history']) + 1)
+    run.record = run.record | without_folders(earlier) | {'sessions': [*sessions, this_one]}   # early ones hold less
     run.batch_parts = BatchParts(earlier.get('batch_parts', 1))
     run.best_dice = _best_so_far(run.weights)
+    if run.best_dice < 0: run.dice_to_keep = math.inf          # whatever lies there, nobody knows what it is worth
 
 # %% ../nbs/24_training.ipynb #24c0d221
 def _saved_record(weights):
@@ -445,6 +463,30 @@ def _to_go_on_with(weights, record):
                         'belongs to another run. Put its file back, or use --replace (replace=True) to start over.')
     return earlier
 
+# %% ../nbs/24_training.ipynb #f3bdba36
+def _claim(run, replace):
+    "Write the record of a run before its first epoch; or, if weights lie there, remember that they must be kept."
+    if run.weights.exists():
+        saved_dice = -1. if replace else _best_so_far(run.weights)
+        run.dice_to_keep = saved_dice if saved_dice >= 0 else math.inf          # inf: whatever they are worth
+        return
+    keep_other_record(run.weights)
+    if replace: set_aside(_state_path(run.weights))              # without its weights it is of no use to a run
+    write_json(record_path(run.weights), run.record | {'finished': False})     # claims the name, even if killed at once
+
+def _save_best(run, dice):
+    "Save weights and state. Weights of another run, or with a higher Dice, are set aside, never overwritten."
+    run.best_dice, record, weights = dice, run.record | {'finished': False}, run.weights
+    is_worse = run.dice_to_keep is not None and dice < run.dice_to_keep
+    run.dice_to_keep = None
+    if not is_worse:
+        save_checkpoint(weights, run.result, record)
+        _save_state(run)
+        return
+    with setting_aside(_state_path(weights), record_path(weights), weights) as [state, record_file, weights_file]:
+        write_checkpoint(run.result, record, weights_file, record_file)
+        _write_state(run, state)
+
 # %% ../nbs/24_training.ipynb #24c0d223
 def _drop_old_state(weights):
     "Remove the state of a run that was killed after it had finished."
@@ -456,9 +498,9 @@ def _drop_old_state(weights):
 # %% ../nbs/24_training.ipynb #d713e26b
 def _shows_bone(data): return any(mask.read().any() for _, mask in data.files)
 
-def _print_warnings(paths, train, val):
-    "What you should know before the first epoch and not after the last. Returns the lines."
-    lines = list(audit_splits(paths).warnings)
+def _print_warnings(paths, train, val, pseudo):
+    "What you should know before the first epoch and not after the last. Returns the lines, without the root's path."
+    lines = [*audit_splits(paths).warnings, *(pseudo_warnings(paths) if pseudo else [])]
     if not _shows_bone(train):
         lines.append('WARNING: no frame of train.txt shows bone, so the model will learn to see none. '
                      'Put frames with bone into train.txt.')
@@ -467,7 +509,7 @@ def _print_warnings(paths, train, val):
                      'where there is none. Put frames with bone into val.txt.')
     lines += [f'WARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     for line in lines: print(line)
-    return lines
+    return [line.replace(f'{paths.root}/', '') for line in lines]
 
 # %% ../nbs/24_training.ipynb #b5fa3e57
 def _drawn_extent(paths, data):
@@ -489,24 +531,42 @@ def _warn_of_start(init, paths):
     for line in lines: print(line)
     return lines
 
+# %% ../nbs/24_training.ipynb #16595e25
+def _begun_by_models(paths, train, val):
+    "How many drawn masks of each list a model began. Prints a warning if there are any on the val list."
+    drawn = {'train': [pair for pair in train.files if pair[0].parent == paths.images], 'val': val.files}
+    origins = {part: mask_origins(paths, pairs) for part, pairs in drawn.items()}
+    lines = []
+    if origins['val']:
+        name, origin = next(iter(origins['val'].items()))
+        lines.append(f"WARNING: a model began the masks of {len(origins['val'])} frames of val.txt, such as {name} "
+                     f'({origin}). They favor networks that make the same mistakes, so val Dice is too good.')
+    for line in lines: print(line)
+    return {part: len(found) for part, found in origins.items()}, lines
+
 # %% ../nbs/24_training.ipynb #24c0d224
 def _new_record(config, paths, loaders, device, extra):
     "The record of a run before its first epoch. Prints the warnings that it holds."
     train_data, val_data = loaders.train.dataset, loaders.val.dataset
-    data = {'root': str(paths.root.resolve()), 'split': read_splits(paths).fingerprint,
-            'warnings': _print_warnings(paths, train_data, val_data),
+    data = {'split': read_splits(paths).fingerprint,
+            'warnings': _print_warnings(paths, train_data, val_data, config.pseudo),
             'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}
+    require_one_mask(train_data.files, data['train']['frames'])
+    data['begun_by_models'], lines = _begun_by_models(paths, train_data, val_data)
+    data['warnings'] += lines
     extent = _drawn_extent(paths, train_data)
     if extent: data['extent'] = extent
-    settings = asdict(config)
+    settings = asdict(config) | {'init': Path(config.init).name}              # names no folder of this computer
     if extra:
         data['train'] = join_lists([data['train'], extra.frames])
         settings |= extra.settings
     record = {'settings': settings, 'device': str(device), 'versions': versions(),
-              'started': datetime.now().isoformat(timespec='seconds'), 'data': data, 'history': []}
+              'started': utc_now(), 'data': data, 'history': []}
     if config.init:
-        record['init'] = check_init(config.model, config.base_ch, config.init)
+        record['init'] = check_init(config.model, config.base_ch, config.init, paths)
         data['warnings'] += _warn_of_start(record['init'], paths)
+    teacher = teacher_record(paths) if config.pseudo else {}
+    if teacher: record['teacher'] = teacher
     if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
@@ -580,8 +640,19 @@ def _run_epoch(run, epoch, quiet):
     row = {'epoch': epoch, 'train_loss': train_loss, 'val_loss': val_loss, 'val_dice': val_dice,
            'seconds': round(time.perf_counter() - began, 2)}
     run.record['history'].append(row)
-    if run.batch_parts.n > 1: run.record['batch_parts'] = run.batch_parts.n
+    run.record['sessions'][-1]['last_epoch'] = epoch
+    if run.batch_parts.n > 1: _record_parts(run)
     return row
+
+def _record_parts(run):
+    "Say once, and record, that batches went through the network in parts."
+    n, warnings = run.batch_parts.n, run.record['data']['warnings']
+    run.record['batch_parts'] = run.record['sessions'][-1]['batch_parts'] = n
+    line = (f'WARNING: the memory did not hold whole batches, which went through the network in up to {n} parts. Batch '
+            'norm and the Dice term were computed for each part, so the same run on a larger GPU gives other weights.')
+    if line in warnings: return
+    warnings.append(line)
+    print(line)
 
 def _print_epoch(row, epochs, is_best):
     mark = '  (best)' if is_best else ''
@@ -607,13 +678,10 @@ def _run_epochs(run, quiet, after_epoch):
         row = _run_epoch(run, len(history) + 1, quiet)
         is_best = row['val_dice'] > run.best_dice
         if not quiet: _print_epoch(row, run.config.epochs, is_best)
-        if is_best:
-            run.best_dice = row['val_dice']
-            save_checkpoint(run.weights, run.result, run.record | {'finished': False})
+        if is_best: _save_best(run, row['val_dice'])
         unsaved = time.perf_counter() - saved_at
-        if is_best or _is_over(history, run.config) or unsaved > SAVE_EVERY:
-            _save_state(run)
-            saved_at = time.perf_counter()
+        if not is_best and (_is_over(history, run.config) or unsaved > SAVE_EVERY): _save_state(run)
+        if is_best or unsaved > SAVE_EVERY: saved_at = time.perf_counter()
         if after_epoch: after_epoch(run.record)
 
 # %% ../nbs/24_training.ipynb #43dbd009
@@ -676,9 +744,7 @@ def _train(config, paths, weights, replace, quiet, after_epoch, extra):
     if earlier:
         _go_on(run, earlier)
         if not quiet: print(f"Resuming after epoch {len(earlier['history'])} of {config.epochs}.")
-    else:
-        if replace: set_aside(weights, record_path(weights), _state_path(weights))       # now that new ones can be made
-        write_json(record_path(weights), record | {'finished': False})       # claims the name, even if killed at once
+    else: _claim(run, replace)
     _run_epochs(run, quiet, after_epoch)
     return _finish(run)
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from .layout import DataError, Paths
-from .storage import set_aside, write_text
+from .storage import write_keeping
 from .records import text_hash
 
 # %% ../nbs/53_apps.ipynb #a4d152d8
@@ -82,8 +82,7 @@ def browser_notebook(
     text = f'# Masks: {source}\nRun the cell below (Shift + Enter). It shows the data folder of this notebook.'
     code = f'from pathlib import Path\n\nfrom lumbar_seg.browser import MaskBrowser\n\n{call}'
     cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell(code)]
-    set_aside(path)
-    write_text(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+    write_keeping(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
     return path
 
 # %% ../nbs/53_apps.ipynb #aa807146

@@ -31,9 +31,9 @@ from .frames import mask_names, mask_settings, matched_pairs, name_problem, pixe
 from .frames import read_pair, size_problem
 from .records import pixel_hash
 from .viz import contact_sheet, overlay
-from .reviews import DECISIONS, DISPUTE, OPEN_STATES, REVIEW_COLUMNS, RESOLVE, TAKEN_BACK, UNNAMED
+from .reviews import DECISIONS, DISPUTE, OPEN_STATES, OUTDATED, REVIEW_COLUMNS, RESOLVE, TAKEN_BACK
 from .reviews import DecidedMeanwhile, ReviewTable, describe_review, is_named, review_state, reviewer_key
-from .reviews import reviews_path, utc_now
+from .reviews import UNNAMED, reviews_path, utc_now
 from .origins import Start, start_of_manual, start_of_model
 from .metrics import frame_scores, unit_of
 from .prediction import CONFIDENCE, read_confidence
@@ -625,7 +625,7 @@ def _decisions_text(self: MaskBrowser) -> str:
     state, reviews = self.states[self.name], self.reviews.get(self.name)
     if not self.look.sha and not self.look.error: return 'no mask yet, press E to draw one'
     said = '; '.join(describe_review(row) for row in reviews.of(self.look.sha).opinions().values())
-    if state == 'outdated': return f'outdated: the mask has changed since it was {describe_review(reviews.rows[-1])}'
+    if state == OUTDATED: return f'outdated: the mask has changed since it was {describe_review(reviews.rows[-1])}'
     if state == DISPUTE: return f'{DISPUTE}: {said}. To settle it, press D and then K, R or F'
     return said or state
 

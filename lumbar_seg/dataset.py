@@ -32,8 +32,8 @@ from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, pair_fi
 from .records import file_hash, made_by, picture_hash, teacher_note, teacher_overlap
 from .display import progress
 from .runtime import cores
-from .reviews import DECISIONS, LEFT_OUT_STATES, RESOLVE, read_reviews, rejected_pairs, review_state
-from .reviews import reviews_path
+from .reviews import DECISIONS, LEFT_OUT_STATES, OUTDATED, RESOLVE, read_reviews, rejected_pairs
+from .reviews import review_state, reviews_path
 from .splits import PARTS, PSEUDO_LIST, Splits, held_out_twins, read_split, read_splits
 
 # %% ../nbs/20_dataset.ipynb #bc1bd62a
@@ -290,7 +290,8 @@ def _judged_since(row, state):
     "What people have decided about the mask since it was listed, in words; empty if it may be trained on."
     if state in LEFT_OUT_STATES: return f'has a mask that is {state}'
     was_kept = str(row.get('decision')).removeprefix(RESOLVE) == 'keep'
-    return 'was listed as kept, but that decision was taken back' if was_kept and state != DECISIONS['keep'] else ''
+    if was_kept and state != DECISIONS['keep']: return 'was listed as kept, but that decision was taken back'
+    return 'has a mask that nobody has judged, though another mask of it was' if state == OUTDATED else ''
 
 def require_as_listed(
     paths: Paths, # data layout

@@ -153,7 +153,7 @@ def save_ensemble(
     thresholds = [record.get('thresholds') for record in records]
     if first.get('thresholds') and thresholds.count(thresholds[0]) == len(thresholds):      # of the same root
         facts = facts | {'thresholds': thresholds[0]}
-    if 'init' in first: facts = facts | {'init': first['init']}           # the same of all: their starts are equal
+    facts = facts | {entry: first[entry] for entry in ('init', 'teacher') if entry in first}       # the same of all
     record = facts | {'settings': settings, 'data': join_data(records), 'encoder_start': starts[0],
                       'versions': versions(), 'started': first['started'], 'finished': True, 'members': member_lines,
                       'threshold': best_threshold(table), 'threshold_table': table.to_dict('list')}

@@ -27,7 +27,7 @@ from .layout import DataError, Paths, image_files
 from .storage import appended_rows, exclusive, new_folders, require_space, table_to_append, write_json
 from .images import read_gray, require_frame, require_list, require_mask, write_image, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
-from .records import RUN_FILE, file_hash, frame_hashes, is_among, read_run
+from .records import RUN_FILE, file_hash, frame_hashes, is_among, keep_maker_record, read_run
 from .records import recorded_img_size, recorded_threshold
 from .display import progress
 from .runtime import BatchParts, cores, pick_device
@@ -476,6 +476,7 @@ def predict_folder(
     frames, failed = predictable_frames(paths)
     report = predict_files(predictor, frames, paths.masks_pred, paths.overlays_pred, thresholds, batch_size, replace,
                            source)
+    keep_maker_record(paths.masks_pred, predictor.record)
     report.failed += failed
     return report
 

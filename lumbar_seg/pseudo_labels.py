@@ -22,8 +22,8 @@ from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_n
 from .frames import pair_files, predictable_frames
 from .records import file_hash, keep_maker_record, made_by, read_run, teacher_note
 from .display import as_html, progress
-from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, counting_review, read_reviews, review_state
-from .reviews import reviews_path
+from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, OUTDATED, counting_review, read_reviews
+from .reviews import review_state, reviews_path
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .dataset import PROVENANCE, picture_hashes, require_blind_teacher
 from .postprocess import Thresholds
@@ -209,11 +209,13 @@ class PseudoSet:
     disputed: int = 0 # others left out because people disagree about the mask
     drawn: int = 0 # others left out because the picture has a drawn mask, or is on the list under another name
     warning: str = '' # what is not known about the model that made the masks
+    outdated: int = 0 # others left out because somebody has judged an earlier mask of them, and nobody this one
 
     def __str__(self):
         text = (f'{len(self.names)} pseudo-labeled frames for training in {self.path}; left out: {self.implausible} '
-                f'implausible, {self.rejected} rejected or to fix, {self.disputed} in dispute, {self.open} not kept by '
-                f'anybody, {self.held_out} that belong with val or test, {self.drawn} drawn or listed already')
+                f'implausible, {self.rejected} rejected or to fix, {self.disputed} in dispute, '
+                f'{self.outdated} judged with an earlier mask only, {self.open} not kept by anybody, '
+                f'{self.held_out} that belong with val or test, {self.drawn} drawn or listed already')
         if self.note: text += f'\nnote: {self.note}'
         return f'{text}\nWARNING: {self.warning}' if self.warning else text
 
@@ -228,6 +230,7 @@ def _why_left_out(
     kept = state == DECISIONS['keep']
     if state == DISPUTE: return 'disputed'
     if state in LEFT_OUT_STATES: return 'rejected'
+    if state == OUTDATED: return 'outdated'
     if not plausible and not kept: return 'implausible'
     if kept_only and not kept: return 'open'
     if held_out: return 'held_out'
@@ -324,4 +327,4 @@ def pseudo_training_list(
     _write_list(paths, names, csv_text(_provenance(paths, names, kept, pictures)))
     return PseudoSet(paths.splits/PSEUDO_LIST, names, left_out['implausible'], left_out['rejected'], left_out['open'],
                      left_out['held_out'], group_note(paths, names), left_out['disputed'],
-                     left_out['drawn'] + len(stats) - len(plausible), teacher_note(paths))
+                     left_out['drawn'] + len(stats) - len(plausible), teacher_note(paths), left_out['outdated'])

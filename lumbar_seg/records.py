@@ -568,6 +568,7 @@ def made_by(
 ) -> dict: # weights and weights_sha256; empty if no run of ours made the masks
     "The weights that made the masks in a folder of a bulk prediction, or in that of an evaluation."
     run = read_run(folder) or read_run(folder.parent)             # an evaluation has its masks one folder deeper
+    run = run.get('made_by') or run                               # an evaluation of masks, not of weights
     return {name: run[name] for name in ('weights', 'weights_sha256') if name in run}
 
 # %% ../nbs/04_records.ipynb #772716cf

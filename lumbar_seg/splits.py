@@ -8,7 +8,6 @@ __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'nam
            'audit_splits']
 
 # %% ../nbs/14_splits.ipynb #0a67fce3
-import contextlib
 import random
 import re
 from collections import Counter, defaultdict

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['REVIEW_COLUMNS', 'DECISIONS', 'TAKEN_BACK', 'RESOLVE', 'LOCK_WAIT', 'NOTHING', 'DISPUTE', 'OUTDATED', 'OPEN_STATES',
-           'LEFT_OUT_STATES', 'UNNAMED', 'reviews_path', 'utc_now', 'reviewer_key', 'append_reviews', 'append_review',
-           'all_reviews', 'read_reviews', 'plain_decision', 'is_named', 'MaskReviews', 'FrameReviews', 'settling',
-           'review_state', 'counting_review', 'rejected_pairs', 'describe_review', 'DecidedMeanwhile', 'ReviewTable',
-           'ReviewAgreement', 'review_agreement', 'merge_reviews']
+           'LEFT_OUT_STATES', 'UNNAMED', 'ELSEWHERE', 'reviews_path', 'utc_now', 'reviewer_key', 'append_reviews',
+           'append_review', 'all_reviews', 'read_reviews', 'plain_decision', 'is_named', 'MaskReviews', 'FrameReviews',
+           'settling', 'review_state', 'counting_review', 'rejected_pairs', 'describe_review', 'DecidedMeanwhile',
+           'ReviewTable', 'ReviewAgreement', 'review_agreement', 'merge_reviews']
 
 # %% ../nbs/07_reviews.ipynb #432fd278
 import csv
@@ -513,20 +513,13 @@ def _our_names(rows, theirs, file):
         names[person] = same[0] if same else person or new
     return names
 
-# %% ../nbs/07_reviews.ipynb #08364a77
-def _new_rows(rows, theirs, file):
-    "Those rows of another file that are not in ours yet, each with a reviewer."
-    names = _our_names(rows, theirs, file)
-    known, new = {(reviewer_key(row['reviewer']), _content(row)) for row in rows}, []
-    for row in theirs:
-        reviewer = row['reviewer'].strip()
-        row = row | {'reviewer': names.get(reviewer, reviewer)}
-        if (reviewer_key(row['reviewer']), _content(row)) not in known: new.append(row)
-    return new
-
 # %% ../nbs/07_reviews.ipynb #ce3d3edf
+ELSEWHERE = ' (elsewhere)'          # follows the name of a person whose decisions in two files contradict each other
+
+def _mask_key(row, reviewer): return row['filename'], row['mask_sha256'], reviewer_key(reviewer)
+
 def _latest_of_all(rows):
-    "(file name, hash of the mask, reviewer) -> the latest row."
+    "`_mask_key` -> the latest row."
     by_mask, latest = {}, {}
     for row in rows: by_mask.setdefault((row['filename'], row['mask_sha256']), []).append(row)
     for mask, own in by_mask.items():
@@ -535,14 +528,30 @@ def _latest_of_all(rows):
     return latest
 
 def _unclear_decisions(ours, theirs):
-    "A line for each mask that one reviewer has judged differently in two files, each without the other decision."
-    here, there, lines = _latest_of_all(ours), _latest_of_all(theirs), []
+    "`_mask_key` -> a line, for each mask that one person has judged differently in two files, each without the other."
+    here, there, lines = _latest_of_all(ours), _latest_of_all(theirs), {}
     for key in here.keys() & there.keys():
         first, second = here[key], there[key]
-        if plain_decision(first) == plain_decision(second) or first in theirs or second in ours: continue
+        merged = second | {'reviewer': second['reviewer'] + ELSEWHERE}
+        is_known = first in theirs or second in ours or merged in ours
+        if is_known or plain_decision(first) == plain_decision(second): continue
         said = f"{first['reviewer']} wrote '{first['decision']}' here and '{second['decision']}' there"
-        lines.append(f'{key[0]}: {said}. Nobody can tell which was later; the higher number counts. Decide again.')
-    return sorted(lines)
+        lines[key] = f'{key[0]}: {said}. Nobody can tell which was later, so both count. Settle it.'
+    return lines
+
+# %% ../nbs/07_reviews.ipynb #08364a77
+def _new_rows(rows, theirs, file):
+    "Those rows of another file that are not in ours yet, each with a reviewer."
+    names, unclear = _our_names(rows, theirs, file), _unclear_decisions(rows, theirs)
+    known, new = {(reviewer_key(row['reviewer']), _content(row)) for row in rows}, []
+    for row in theirs:
+        reviewer = row['reviewer'].strip()
+        reviewer = names.get(reviewer, reviewer)
+        elsewhere = reviewer.removesuffix(ELSEWHERE) + ELSEWHERE
+        if known & {(reviewer_key(name), _content(row)) for name in (reviewer, elsewhere)}: continue
+        if _mask_key(row, reviewer) in unclear: reviewer = elsewhere
+        new.append(row | {'reviewer': reviewer})
+    return new
 
 # %% ../nbs/07_reviews.ipynb #331e0b92
 def merge_reviews(
@@ -558,8 +567,8 @@ def merge_reviews(
     theirs = _rows_of(other)
     with exclusive(path, wait=LOCK_WAIT):
         ours = _rows_of(path)
-        new = _new_rows(ours, theirs, other)
+        new, unclear = _new_rows(ours, theirs, other), _unclear_decisions(ours, theirs)
         if new: _add_rows(path, new)
     agreement = review_agreement(path)
-    agreement.added, agreement.unclear = len(new), _unclear_decisions(ours, theirs)
+    agreement.added, agreement.unclear = len(new), sorted(unclear.values())
     return agreement

@@ -366,6 +366,10 @@ def new_folders(
         for temporary, folder in zip(temporaries, folders, strict=True):
             _swap(temporary, folder)
             sync_to_disk(folder.parent)
+    except OSError as e:
+        for temporary, folder in zip(temporaries, folders, strict=True):         # name the file that the user knows
+            e.filename = str(e.filename or folder).replace(str(temporary), str(folder))
+        raise
     finally:
         for temporary in temporaries: shutil.rmtree(temporary, ignore_errors=True)
 

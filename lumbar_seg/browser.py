@@ -29,11 +29,11 @@ from .images import read_gray, read_mask
 from .frames import FrameNames, MaskFiles, as_numbers, folder_masks, frame_problem, frame_stem
 from .frames import mask_names, mask_settings, matched_pairs, name_problem, pixel_sizes, read_frames_csv
 from .frames import read_pair, size_problem
-from .records import pixel_hash
+from .records import pixel_hash, utc_now
 from .viz import contact_sheet, overlay
-from .reviews import DECISIONS, DISPUTE, OPEN_STATES, OUTDATED, REVIEW_COLUMNS, RESOLVE, TAKEN_BACK
+from .reviews import DECISIONS, DISPUTE, NOT_REVIEWED, OPEN_STATES, OUTDATED, REVIEW_COLUMNS, RESOLVE
 from .reviews import DecidedMeanwhile, ReviewTable, describe_review, is_named, review_state, reviewer_key
-from .reviews import UNNAMED, reviews_path, utc_now
+from .reviews import TAKEN_BACK, UNNAMED, reviews_path
 from .origins import Start, start_of_manual, start_of_model
 from .metrics import frame_scores, unit_of
 from .prediction import CONFIDENCE, read_confidence
@@ -184,7 +184,7 @@ class MaskBrowser(widgets.VBox):
 def _state(self: MaskBrowser, name: str) -> str:
     "Review status of a frame."
     mask, reviews = self.pairs[name][1], self.reviews.get(name)
-    if not reviews.rows or not mask.exists(): return OPEN_STATES[0]
+    if not reviews.rows or not mask.exists(): return NOT_REVIEWED
     return review_state(mask, reviews)
 
 @patch
@@ -213,7 +213,7 @@ ALL = 'all'                   # every frame, whatever its decision
 def _filter_row(self: MaskBrowser) -> list:
     "Which frames, in which order."
     columns, names = list(self.table), list(self.pairs)
-    states = [ALL, OPEN_STATES[0], *DECISIONS.values(), DISPUTE]
+    states = [ALL, NOT_REVIEWED, *DECISIONS.values(), DISPUTE]
     self.state = widgets.Dropdown(description='Review', options=states, **_wide(170))
     self.column = widgets.Dropdown(description='Filter by', options=['', *columns], **_wide(170))
     narrow = {'continuous_update': False, 'layout': {'width': '65px'}}
@@ -390,7 +390,7 @@ def _number(text, otherwise):
 def _matching(self: MaskBrowser, names: list[str]) -> list[str]:
     "Those of `names` that match the filters."
     wanted = self.state.value
-    if wanted == OPEN_STATES[0]: names = [n for n in names if self.states[n] in OPEN_STATES]
+    if wanted == NOT_REVIEWED: names = [n for n in names if self.states[n] in OPEN_STATES]
     elif wanted != ALL: names = [n for n in names if self.states[n] == wanted]
     if self.column.value:
         values = self.table[self.column.value].reindex(names)

@@ -394,12 +394,11 @@ def pseudo_warnings(
 
 # %% ../nbs/20_dataset.ipynb #d063b329
 def require_not_rejected(
-    paths: Paths, # data layout
     names: list[str], # frames of a list
     file: Path, # the list, for the error
+    rejected: dict[str, str], # from `rejected_pairs`
 ):
     "`DataError` if the drawn mask of a frame was rejected, is to be fixed, or is in dispute."
-    rejected = rejected_pairs(paths)
     found = [name for name in names if name in rejected]
     if not found: return
     raise DataError(f'{file} names {len(found)} frames that may not be used; {found[0]}: {rejected[found[0]]}. Draw '
@@ -422,11 +421,11 @@ def get_dataloaders(
                             epoch_steps=epoch_steps)
     paths = Paths(root)
     read_splits(paths)             # refuses a frame in two lists
-    loaders = {}
+    loaders, rejected = {}, rejected_pairs(paths)
     for part in PARTS:
         data = UltrasoundBoneDataset(paths.images, paths.masks_manual, paths.splits/f'{part}.txt',
                                      chosen.img_size, chosen.keep_mb, chosen.num_workers)
-        require_not_rejected(paths, data.names, paths.splits/f'{part}.txt')
+        require_not_rejected(data.names, paths.splits/f'{part}.txt', rejected)
         if pseudo and part == 'train': _add_pseudo(data, paths)
         loaders[part] = _loader(data, chosen.batch_size, part == 'train', chosen.epoch_steps)
     return Loaders(**loaders)

@@ -34,7 +34,6 @@ from .records import file_hash, mask_hash, picture_hash, pixel_hash
 from .display import progress
 from .reviews import LOCK_WAIT
 from .origins import Start, append_origin, carry_origin, content_hash, mask_origins, origin_of
-
 from .checks import GAP, filled_outlines, find_outlines
 
 # %% ../nbs/50_drawing.ipynb #88817506

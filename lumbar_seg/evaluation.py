@@ -36,9 +36,9 @@ from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_fi
 from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
-from .records import init_notes, mask_hashes, training_overlap, versions
+from .records import init_notes, mask_hashes, training_overlap, utc_now, versions
 from .display import as_html, progress
-from .reviews import rejected_pairs, utc_now
+from .reviews import rejected_pairs
 from .origins import Origin, mask_origins
 from .checks import REMEDIES, check_pairs, pair_problem
 from .splits import PARTS, audit_splits

@@ -19,8 +19,7 @@ from .layout import DataError, Paths
 from .storage import csv_rows, read_text, table_to_append
 from .images import require_mask
 from .frames import MaskFiles
-from .records import file_hash, made_by, mask_hash, picture_hash
-from .reviews import utc_now
+from .records import file_hash, made_by, mask_hash, picture_hash, utc_now
 
 # %% ../nbs/08_origins.ipynb #a0b147f3
 PERSON_SOURCES = ('empty', 'manual')      # a drawing that no model began

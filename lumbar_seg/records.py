@@ -10,8 +10,8 @@ __all__ = ['RecordedSize', 'MAX_RECORD_MB', 'RECORDED_PACKAGES', 'OVERLAPS', 'MA
            'record_path', 'read_record', 'is_record_of', 'without_folders', 'weights_record', 'find_record',
            'record_beside', 'keep_other_record', 'is_finished', 'recorded_img_size', 'recorded_threshold',
            'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions',
-           'init_record', 'past_records', 'init_notes', 'frame_hashes', 'is_among', 'training_overlap', 'RunRecord',
-           'read_run', 'made_by', 'keep_maker_record', 'maker_record', 'teacher_overlap', 'teacher_record',
+           'utc_now', 'init_record', 'past_records', 'init_notes', 'frame_hashes', 'is_among', 'training_overlap',
+           'RunRecord', 'read_run', 'made_by', 'keep_maker_record', 'maker_record', 'teacher_overlap', 'teacher_record',
            'teacher_note', 'run_identity', 'run_differences', 'flat_record', 'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
@@ -20,14 +20,15 @@ import json
 import platform
 import subprocess
 import warnings
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, Required
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import Required, TypedDict
 
 from .layout import RUN_FILE, DataError, Paths, require_folder
 from .storage import read_checked, read_json, read_text, set_aside, write_json
@@ -459,6 +460,10 @@ def versions() -> dict: # name -> version; `commit` may be None
         try: found[name] = metadata.version(name)
         except metadata.PackageNotFoundError: continue
     return found
+
+def utc_now() -> str: # such as 2026-01-31T11:00:00+00:00
+    "The time, to the second, as tables and records hold it."
+    return datetime.now(timezone.utc).isoformat(timespec='seconds')          # `datetime.UTC` came with Python 3.11
 
 # %% ../nbs/04_records.ipynb #0b2f7a18
 def init_record(

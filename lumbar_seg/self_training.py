@@ -334,8 +334,7 @@ def _compared(student, teacher, loaders, groups, device, half):
     if 'gain' in facts: return student
     before, after = [frame_dice(result.weights, loaders.val, device, half) for result in (teacher, student)]
     gain, error = paired_gain(before, after, groups)
-    facts |= {'dice_before': float(before.mean()), 'dice': float(after.mean()), 'gain': gain,
-              'standard_error': None if np.isnan(error) else error}                 # JSON has no nan
+    facts |= {'dice_before': float(before.mean()), 'dice': float(after.mean()), 'gain': gain, 'standard_error': error}
     write_json(record_path(student.weights), student.record)
     return student
 
@@ -344,7 +343,7 @@ def _row(student):
     facts = student.record['self_training']
     own = {'weights': student.weights.name, 'left_out': sum(facts['left_out'].values()),
            'seconds': student.record['scores']['seconds']}
-    if facts['standard_error'] is None: own['standard_error'] = np.nan
+    if facts['standard_error'] is None: own['standard_error'] = np.nan               # read from JSON, which has no nan
     return {column: own.get(column, facts.get(column)) for column in COLUMNS}
 
 # %% ../nbs/25_self_training.ipynb #aad01329

@@ -23,7 +23,7 @@ from .storage import exclusive, json_text, read_text, setting_aside
 from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings, require_agreement, unreadable_cells
 from .records import teacher_overlap, text_hash
-from .display import as_html, progress
+from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
 from .origins import mask_origins
 from .duplicates import MIN_SIMILARITY, SAME_SIMILARITY, connected_groups, require_similarity
@@ -229,12 +229,7 @@ def _deal_joined(groups, joined, boneless, seed, train_only):
           'Run `lumbar_seg audit` to see what they share.')
     return split_by_group(groups, boneless, seed=seed, train_only=train_only), {}
 
-def _some(names): return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
 
-def _begun_by_model(paths, names):
-    "The names of the frames whose mask a model began."
-    pairs = pair_files(paths.images, paths.masks_manual).pairs
-    return list(mask_origins(paths, [pairs[name] for name in names if name in pairs]))
 
 def _describe_begun(begun, parts, model_begun):
     "Say where the masks went that a model began."
@@ -242,7 +237,7 @@ def _describe_begun(begun, parts, model_begun):
     held_out = [name for name in parts['val'] + parts['test'] if name in begun]
     where = 'With their groups, they go to train.'
     if model_begun: where = f'{len(held_out)} are in val or test. Scores there are in favor of the model behind them.'
-    print(f'Masks that a model began: {len(begun)} ({_some(begun)}). {where}')
+    print(f'Masks that a model began: {len(begun)} ({some_of(begun, 3)}). {where}')
 
 # %% ../nbs/14_splits.ipynb #90b6f2ea
 def _list_files(paths): return [paths.splits/f'{part}.txt' for part in PARTS]
@@ -304,7 +299,7 @@ def make_splits(
     if newly_given: require_agreement(paths, report.usable, group_pattern)
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     for line in report.table_warnings: print(line)
-    begun = _begun_by_model(paths, report.usable)
+    begun = list(report.origins)
     parts, joined = _deal_joined(groups, joined, report.boneless, seed, [] if model_begun else begun)
     _describe_begun(begun, parts, model_begun)
     settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern or None,

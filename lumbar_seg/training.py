@@ -26,16 +26,16 @@ import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from .layout import DataError, Paths, natural_key, require_folder, unread_in
+from .layout import DataError, Paths, natural_key, recorded_text, require_folder, unread_in
 from .storage import atomic_write, checked_settings, exclusive, is_there, json_text, read_json
 from .storage import require_space, set_aside, setting_aside, write_json
 from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
 from .records import keep_other_record, mask_extent, pairs_record, record_path, recorded_history
-from .records import run_differences, run_identity, set_extent, teacher_record, versions, without_folders
+from .records import run_differences, run_identity, set_extent, teacher_record, utc_now, versions
+from .records import without_folders
 from .display import progress
 from .runtime import PRECISIONS, BatchParts, cores, half_precision, memory_layout, pick_device
 from .runtime import seed_everything
-from .reviews import utc_now
 from .origins import mask_origins
 from .phantom import evenly_spaced
 from .splits import audit_splits, read_splits
@@ -509,7 +509,7 @@ def _print_warnings(paths, train, val, pseudo):
                      'where there is none. Put frames with bone into val.txt.')
     lines += [f'WARNING: {line}' for line in unread_in(paths.images, paths.masks_manual)]
     for line in lines: print(line)
-    return [line.replace(f'{paths.root}/', '') for line in lines]
+    return [recorded_text(line, paths) for line in lines]
 
 # %% ../nbs/24_training.ipynb #b5fa3e57
 def _drawn_extent(paths, data):

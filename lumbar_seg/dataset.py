@@ -291,7 +291,7 @@ def _judged_since(row, state):
     if state in LEFT_OUT_STATES: return f'has a mask that is {state}'
     was_kept = str(row.get('decision')).removeprefix(RESOLVE) == 'keep'
     if was_kept and state != DECISIONS['keep']: return 'was listed as kept, but that decision was taken back'
-    return 'has a mask that nobody has judged, though another mask of it was' if state == OUTDATED else ''
+    return 'has a mask that nobody has judged, although an earlier one was' if state == OUTDATED else ''
 
 def require_as_listed(
     paths: Paths, # data layout

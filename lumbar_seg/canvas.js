@@ -4,8 +4,8 @@
 const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
 const BRUSHES = ['brush', 'eraser', 'bright'];     // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
-const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole', 'tones',
-               'help'];                            // commands that leave a line with its points as it is
+const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
+               'tones', 'help'];                            // commands that leave a line with its points as it is
 const PATIENCE = 12;                               // seconds without an answer before Python counts as gone
 const DARK = 'rgba(0,0,0,.75)';
 
@@ -94,6 +94,7 @@ function render({model, el}) {
   let sizeShown = 0;                               // until when the size of the brush is written beside it
   let current = 0;                                 // number of the latest picture
   let isPlanned = false;                           // is a drawing planned for the next paint?
+  let isToned = false;                             // does `shown` have the window and level of now?
   const touches = new Map();                       // fingers on the picture
 
   const tool = () => model.get('tool');
@@ -136,7 +137,7 @@ function render({model, el}) {
 
   function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
     const scale = Math.max(.1, Math.min(60, view.scale * factor)), shrunk = view.scale / scale;
-    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};          // this pixel stays in its place
+    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in place
     fitted = false;
     draw();
   }
@@ -160,11 +161,13 @@ function render({model, el}) {
     toScreen();
     context.fillStyle = '#000';
     context.fillRect(0, 0, canvas.width, canvas.height);
-    if (!shown) return;
+    if (!frame) return;
+    if (!isToned) [shown, isToned] = [toned(frame, model.get('window'), model.get('level')), true];
     root.dataset.paints = Number(root.dataset.paints || 0) + 1;
     const count = countPanels(), width = canvas.width / count;
     if (count === 1) drawPanel(layers, 0, width);
     else layers.forEach((layer, panel) => drawPanel([layer], panel * width, width - 2));
+    drawTiles();
     drawRuler();
     drawStroke();
     drawPointer();
@@ -222,7 +225,7 @@ function render({model, el}) {
 
   function drawRuler() {                           // depth on the right, a scale bar at the bottom left
     const mm = model.get('picture').pixel_mm, unit = ratio();
-    if (countPanels() > 1 || model.get('picture').is_sheet) return;
+    if (countPanels() > 1 || model.get('picture').tiles.length) return;
     const [tall, wide] = mm || [1, 1];
     const length = roundLength(120 * unit / view.scale * wide), onScreen = length / wide * view.scale;
     const [x, y] = [16 * unit, canvas.height - 16 * unit];
@@ -236,6 +239,22 @@ function render({model, el}) {
       if (at < 40 * unit || at > canvas.height - 30 * unit) continue;
       screenLine([[right - 8 * unit, at], [right, at]]);
       write(`${depth} mm`, right - 58 * unit, at + 4 * unit);
+    }
+  }
+
+  function drawTiles() {                           // names and states of thumbnails, and which one is marked
+    const unit = ratio();
+    for (const tile of model.get('picture').tiles) {
+      const [x, y] = [(tile.x - view.x) * view.scale, (tile.y - view.y) * view.scale];
+      const [wide, tall] = [tile.width * view.scale, tile.height * view.scale];
+      const edge = (tile.marked ? 4 : 1) * unit;
+      context.lineWidth = edge;
+      context.strokeStyle = tile.marked ? '#f0e442' : '#444';
+      context.strokeRect(x + edge / 2, y + edge / 2, wide - edge, tall - edge);
+      context.fillStyle = tile.color;
+      context.fillRect(x + 4 * unit, y + tall - 10 * unit, wide - 8 * unit, 6 * unit);
+      write(tile.name, x + 6 * unit, y + 18 * unit);
+      write(tile.state, x + 6 * unit, y + tall - 16 * unit);
     }
   }
 
@@ -288,8 +307,6 @@ function render({model, el}) {
     draw();
   }
 
-  function tone() { shown = toned(frame, model.get('window'), model.get('level')); }
-
   async function load() {
     const picture = model.get('picture');
     current += 1;
@@ -302,7 +319,7 @@ function render({model, el}) {
     const isOther = !frame || frame.width !== newFrame.width || frame.height !== newFrame.height;
     frame = newFrame;
     layers = picture.layers.map((layer, k) => ({...layer, picture: masks[k], edges: outline(layer.edges)}));
-    tone();
+    isToned = false;
     if (isNew || !LINES.includes(tool())) dropStroke();
     if (isOther || (isNew && model.get('zoomed'))) fit();
     [badge.textContent, badge.style.background] = [picture.state, picture.state_color];
@@ -356,6 +373,7 @@ function render({model, el}) {
       'end line': () => endLine(true), help: () => showHelp(help.hidden), larger: () => zoom(1.25),
       smaller: () => zoom(.8), whole: () => { fit(); draw(); }, tones: () => setTones(256, 128),
     };
+    if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
     if (command === 'undo' && undoPoint()) return;
     if (trait) toggle(trait);
     else if (here[command]) here[command]();
@@ -365,7 +383,7 @@ function render({model, el}) {
 
   function onKey(event) {
     const target = event.target;
-    const isOurs = home().contains(target) || (target === document.body && !document.querySelector('.jp-Notebook'));
+    const isOurs = home().contains(target) || target === document.body;            // or nothing has the focus
     if (!isOurs || !root.isConnected) return;
     if (target.matches(TEXT_FIELD)) {
       if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
@@ -441,8 +459,8 @@ function render({model, el}) {
     model.send({ping: Date.now()});
     const silent = (performance.now() - answered) / 1000;
     if (silent > PATIENCE) {
-      banner.textContent = 'Python does not answer: it is busy, or has stopped. What you decided and drew is on the disk '
-        + 'up to here; what you do now is not. If this stays, restart: run the cell again, or reload the app.';
+      banner.textContent = 'Python does not answer: it is busy, or has stopped. What you decided and drew up to here '
+        + 'is on the disk; what you do now is not. If this stays, restart: run the cell again, or reload the app.';
       banner.hidden = false;
     }
   }
@@ -599,8 +617,7 @@ function render({model, el}) {
   for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, () => { fit(); draw(); });
   for (const trait of ['window', 'level']) {
     model.on(`change:${trait}`, () => {
-      if (!frame) return;
-      tone();
+      isToned = false;
       draw();
     });
   }

@@ -7,6 +7,7 @@ const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
                'tones', 'help'];                            // commands that leave a line with its points as it is
 const PATIENCE = 12;                               // seconds without an answer before Python counts as gone
+const TEXT_BELOW = 100;                            // pixels for the text below the picture, however long it is
 const DARK = 'rgba(0,0,0,.75)';
 
 function element(tag, className, text = '') {
@@ -107,8 +108,8 @@ function render({model, el}) {
     const viewport = root.closest('.jp-WindowedPanel-outer, .jp-Notebook');
     const height = Math.min(viewport ? viewport.clientHeight : innerHeight, innerHeight);
     const body = root.closest('.lumbar-body') || root;
-    const around = Math.max(0, home().offsetHeight - body.offsetHeight);          // the rows above and below
-    return [Math.max(300, el.clientWidth), Math.max(300, height - around - 24)];
+    const above = body.getBoundingClientRect().top - home().getBoundingClientRect().top;
+    return [Math.max(300, el.clientWidth), Math.max(300, height - above - TEXT_BELOW)];
   }
 
   function resize() {
@@ -164,6 +165,7 @@ function render({model, el}) {
     if (!frame) return;
     if (!isToned) [shown, isToned] = [toned(frame, model.get('window'), model.get('level')), true];
     root.dataset.paints = Number(root.dataset.paints || 0) + 1;
+    root.dataset.scale = view.scale;
     const count = countPanels(), width = canvas.width / count;
     if (count === 1) drawPanel(layers, 0, width);
     else layers.forEach((layer, panel) => drawPanel([layer], panel * width, width - 2));
@@ -343,6 +345,7 @@ function render({model, el}) {
   }
 
   function endLine(isAsked) {                      // a single point is a line only if it is asked for
+    if (!stroke.length) return;
     if (LINES.includes(tool()) && stroke.length > (isAsked ? 0 : 1)) model.send({stroke, tool: tool()});
     dropStroke();
     draw();
@@ -456,13 +459,13 @@ function render({model, el}) {
 
   function ping() {
     if (document.hidden || !root.isConnected) return;
-    model.send({ping: Date.now()});
     const silent = (performance.now() - answered) / 1000;
     if (silent > PATIENCE) {
       banner.textContent = 'Python does not answer: it is busy, or has stopped. What you decided and drew up to here '
         + 'is on the disk; what you do now is not. If this stays, restart: run the cell again, or reload the app.';
       banner.hidden = false;
     }
+    try { model.send({ping: Date.now()}); } catch { /* a dead kernel; the banner says so in time */ }
   }
 
   function flash() {
@@ -636,7 +639,12 @@ function render({model, el}) {
   window.addEventListener('resize', resize);
   load();
   const isTyping = () => document.activeElement?.matches(TEXT_FIELD) || document.activeElement?.closest('.cm-editor');
-  for (const delay of [0, 400]) setTimeout(() => { if (!isTyping()) takeFocus(); }, delay);       // keys work at once
+  function begin() {                               // keys work at once, and everything is in view
+    if (isTyping() || !root.isConnected) return;
+    takeFocus();
+    home().scrollIntoView({block: 'nearest'});
+  }
+  for (const delay of [0, 400]) setTimeout(begin, delay);
 
   return () => {
     clearInterval(pulse);

@@ -4,9 +4,9 @@
 (() => {
   const NAME = 'lumbar-seg';
   const WIDGET = 'application/vnd.jupyter.widget-view+json';
-  const STRING = String.raw`(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")`;      // as Python's repr writes it
+  const STRING = String.raw`(?:'(?:[^'\\\n\r]|\\.)*'|"(?:[^"\\\n\r]|\\.)*")`;      // as Python's repr writes it
   const CALL = new RegExp(
-    String.raw`^(?:#[^\n]*\n)?from pathlib import Path\n\nfrom lumbar_seg\.browser import MaskBrowser\n\n` +
+    String.raw`^(?:#[^\n\r]*\n)?from pathlib import Path\n\nfrom lumbar_seg\.browser import MaskBrowser\n\n` +
     String.raw`MaskBrowser\(Path\.cwd\(\), ${STRING}, ${STRING}\)$`);
   let libraries;                                   // what JupyterLab shares: name -> version -> where to get it
 

@@ -304,6 +304,7 @@ function render({model, el}) {
   }
 
   function showSize() {
+    if (!pointer || !BRUSHES.includes(tool())) return;
     sizeShown = performance.now() + 1500;
     setTimeout(draw, 1550);
     draw();

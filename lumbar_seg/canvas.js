@@ -498,6 +498,10 @@ function render({model, el}) {
 
   function pixel(event) { return position(event).map(Math.floor); }
 
+  function place(event) {                          // the same, where 0 is the middle of the first pixel
+    return position(event).map(value => Math.round((value - .5) * 100) / 100);
+  }
+
   function handleAt(event) {                       // number of the point of a line under the pointer; -1: none
     const box = canvas.getBoundingClientRect(), grown = canvas.width / box.width;
     const [x, y] = [(event.clientX - box.left) * grown, (event.clientY - box.top) * grown];
@@ -517,7 +521,7 @@ function render({model, el}) {
     const handle = handleAt(event);
     dragging = {kind: 'point', at: handle};
     if (handle >= 0) return;
-    stroke.push(pixel(event));
+    stroke.push(place(event));
     dragging.at = stroke.length - 1;
     changeLine();
   }
@@ -531,7 +535,7 @@ function render({model, el}) {
     if (event.button === 2) return beginDrag(event, 'tones');
     if (event.button || event.shiftKey || !tool()) return beginDrag(event, 'view');
     if (LINES.includes(tool())) return beginLinePoint(event);
-    stroke = [pixel(event)];
+    stroke = [place(event)];
     draw();
   }
 
@@ -563,11 +567,11 @@ function render({model, el}) {
       [view.x, view.y] = [dragging.left - right * scale, dragging.top - down * scale];
     } else if (dragging?.kind === 'tones') setTones(dragging.window + right, dragging.level - down / 2, false);
     else if (dragging?.kind === 'point') {
-      stroke[dragging.at] = pixel(event);
+      stroke[dragging.at] = place(event);
       path = [];
       dragging.moved = true;
     } else if (stroke.length && event.buttons === 1 && !LINES.includes(tool())) {
-      for (const one of event.getCoalescedEvents?.() || [event]) stroke.push(pixel(one));
+      for (const one of event.getCoalescedEvents?.() || [event]) stroke.push(place(one));
     } else if (!BRUSHES.includes(tool())) return;
     draw();
   }

@@ -455,7 +455,7 @@ function render({model, el}) {
 
   // -- is Python there?
 
-  let answered = performance.now();
+  let answered = performance.now(), asked = 0;
   const onVisible = () => { answered = performance.now(); };       // a page in the background is not woken often
 
   function ping() {
@@ -466,6 +466,8 @@ function render({model, el}) {
         + 'is on the disk; what you do now is not. If this stays, restart: run the cell again, or reload the app.';
       banner.hidden = false;
     }
+    if (asked > answered && performance.now() - asked < 30000) return;           // it has been asked
+    asked = performance.now();
     try { model.send({ping: Date.now()}); } catch { /* a dead kernel; the banner says so in time */ }
   }
 

@@ -1,114 +1,178 @@
 // Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
 // nbs/51_canvas.ipynb and nbs/52_browser.ipynb.
 
-const KEYS = {                       // key -> command; with Ctrl or Cmd: "Ctrl+z"
-  ArrowRight: 'next', ArrowLeft: 'previous', Home: 'first', End: 'last', t: 'thumbnails',
-  k: 'keep', r: 'reject', f: 'fix', u: 'take back', d: 'resolve',
-  ' ': 'masks', c: 'contour', p: 'panels', z: 'zoom',
-  e: 'draw', Escape: 'leave', s: 'save', b: 'brush', x: 'eraser', l: 'line', Enter: 'end line',
-  '[': 'thinner', ']': 'thicker', 'Ctrl+z': 'undo', 'Ctrl+y': 'redo', 'Ctrl+Z': 'redo',
-};
-const TOGGLES = {masks: 'visible', contour: 'contour', panels: 'panels', zoom: 'zoomed'};       // command -> trait
-const ONCE = ['keep', 'reject', 'fix', 'take back', 'resolve', 'save'];          // a key held down gives these once
+const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
+const BRUSHES = ['brush', 'eraser', 'bright'];     // tools with a size at the pointer
+const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
+const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
+               'tones', 'help'];                            // commands that leave a line with its points as it is
+const PATIENCE = 12;                               // seconds without an answer before Python counts as gone
+const TEXT_BELOW = 100;                            // pixels for the text below the picture, however long it is
+const DARK = 'rgba(0,0,0,.75)';
 
-// ---- pictures
+function element(tag, className, text = '') {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
 
 async function bitmap(bytes) { return createImageBitmap(new Blob([bytes])); }
 
-function changed(source, change) {          // a copy of `source` with its pixels passed through `change`
+function keyName(event) {                          // as in the table of keys: "k", "Ctrl+z", "["
+  const isTyped = event.getModifierState('AltGraph');              // a character that needs AltGr, such as [ in German
+  if (event.altKey && !isTyped) return '';
+  const modified = (event.ctrlKey || event.metaKey) && !isTyped;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;       // whatever CapsLock says
+  return (modified ? 'Ctrl+' : '') + (modified && event.shiftKey ? 'Shift+' : '') + key;
+}
+
+// ---- pictures
+
+function toned(frame, window, level) {             // gray values of the window, from black to white
+  if (window === 256 && level === 128) return frame;
   const copy = document.createElement('canvas');
-  copy.width = source.width;
-  copy.height = source.height;
+  [copy.width, copy.height] = [frame.width, frame.height];
   const context = copy.getContext('2d', {willReadFrequently: true});
-  context.drawImage(source, 0, 0);
-  const pixels = context.getImageData(0, 0, copy.width, copy.height);
-  change(pixels.data, copy.width, copy.height);
+  context.drawImage(frame, 0, 0);
+  const pixels = context.getImageData(0, 0, copy.width, copy.height), data = pixels.data;
+  const table = new Uint8ClampedArray(256);
+  for (let value = 0; value < 256; value++) table[value] = 255 * ((value - level) / window + .5);
+  for (let i = 0; i < data.length; i += 4) {
+    for (let channel = i; channel < i + 3; channel++) data[channel] = table[data[channel]];
+  }
   context.putImageData(pixels, 0, 0);
   return copy;
 }
 
-function tinted(mask, color, contour) {     // the mask in its color: filled, or its contour alone
-  return changed(mask, (data, width, height) => {
-    const words = new Uint32Array(data.buffer);                     // one word a pixel: alpha, blue, green, red
-    const [red, green, blue] = color;
-    const ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-    const inside = new Uint8Array(width * height);
-    for (let i = 0; i < inside.length; i++) inside[i] = (words[i] & 255) > 127;
-    for (let i = 0; i < inside.length; i++) {
-      let on = inside[i];
-      if (on && contour) {
-        const x = i % width;
-        const left = x > 0 && inside[i - 1], right = x < width - 1 && inside[i + 1];
-        const surrounded = left && right && inside[i - width] && inside[i + width];
-        on = !surrounded;
-      }
-      words[i] = on ? ink : 0;
-    }
-  });
+function outline(edges) {                          // the edges of a mask: left, top, right, bottom of straight pieces
+  const numbers = new Int16Array(edges.buffer.slice(edges.byteOffset, edges.byteOffset + edges.byteLength));
+  const path = new Path2D();
+  for (let i = 0; i < numbers.length; i += 4) {
+    path.moveTo(numbers[i], numbers[i + 1]);
+    path.lineTo(numbers[i + 2], numbers[i + 3]);
+  }
+  return path;
 }
 
-function toned(frame, contrast, gamma) {    // contrast about middle gray, then gamma
-  if (contrast === 1 && gamma === 1) return frame;
-  const table = new Uint8ClampedArray(256);
-  for (let value = 0; value < 256; value++) {
-    const stretched = (value / 255 - .5) * contrast + .5;
-    table[value] = 255 * Math.max(0, Math.min(1, stretched)) ** (1 / gamma);
-  }
-  return changed(frame, data => {
-    for (let i = 0; i < data.length; i++) if (i % 4 < 3) data[i] = table[data[i]];       // every fourth value is alpha
-  });
+function roundLength(mm) {                         // the largest of 1, 2, 5, 10, ... that is not longer
+  const power = 10 ** Math.floor(Math.log10(mm));
+  return [5, 2, 1].find(step => step * power <= mm) * power;
 }
 
 // ---- the widget
 
 function render({model, el}) {
-  const root = document.createElement('div');
-  root.className = 'lumbar-canvas';
+  const root = element('div', 'lumbar-canvas');
   root.tabIndex = 0;
-  root.dataset.lmSuppressShortcuts = 'true';           // no keys of Jupyter's in here, such as C for copying a cell
+  root.dataset.lmSuppressShortcuts = 'true';       // no keys of Jupyter's in here, such as C for copying a cell
   root.setAttribute('role', 'application');
-  root.setAttribute('aria-label', 'Frame and masks. Arrows step, K keeps, R rejects, E draws.');
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = model.get('size');
-  const context = canvas.getContext('2d');
-  root.append(canvas);
+  root.setAttribute('aria-label', 'Frame and masks. Press ? for all keys.');
+  const canvas = element('canvas', '');
+  const badge = element('div', 'lumbar-badge');
+  const banner = element('div', 'lumbar-banner');
+  banner.setAttribute('role', 'alert');
+  banner.hidden = true;
+  const said = element('div', 'lumbar-said');      // for screen readers
+  said.setAttribute('aria-live', 'polite');
+  const help = element('div', 'lumbar-help');
+  help.setAttribute('role', 'dialog');
+  help.setAttribute('aria-label', 'All keys');
+  help.hidden = true;
+  const corner = element('div', 'lumbar-corner');
+  root.append(canvas, badge, banner, corner, help, said);
   el.append(root);
+  const context = canvas.getContext('2d');
 
-  let frame = null, shown = null;            // the frame as it came, and with contrast and gamma applied
-  let layers = [];                           // masks: name, color, mask, picture
-  let view = {x: 0, y: 0, scale: 1};         // frame pixel in the top left corner, screen pixels per frame pixel
-  let stroke = [];                           // points of the stroke being drawn, in frame pixels
-  let dragging = null;                       // where dragging began
-  let current = 0;                           // number of the latest picture
+  let frame = null, shown = null;                  // the frame as it came, and with window and level applied
+  let layers = [];                                 // masks: name, color, picture, edges
+  let view = {x: 0, y: 0, scale: 1};               // frame pixel in the top left corner, device pixels per frame pixel
+  let fitted = true;                               // does the view follow the room there is?
+  let stroke = [];                                 // points of the stroke being drawn, in frame pixels
+  let path = [];                                   // how Python joins them
+  let dragging = null;                             // what the pointer moves
+  let pointer = null;                              // where it is, in frame pixels
+  let sizeShown = 0;                               // until when the size of the brush is written beside it
+  let current = 0;                                 // number of the latest picture
+  let isPlanned = false;                           // is a drawing planned for the next paint?
+  let isToned = false;                             // does `shown` have the window and level of now?
+  const touches = new Map();                       // fingers on the picture
 
-  // -- show
+  const tool = () => model.get('tool');
+  const ratio = () => window.devicePixelRatio || 1;
+  const home = () => root.closest('.lumbar-browser') || root;
 
-  function countPanels() { return model.get('panels') && !model.get('tool') && layers.length > 1 ? layers.length : 1; }
+  // -- the room on the screen
 
-  function fit() {                            // the whole frame, or the box around the bone
+  function room() {                                // width and height for the picture, in CSS pixels
+    const viewport = root.closest('.jp-WindowedPanel-outer, .jp-Notebook');
+    const height = Math.min(viewport ? viewport.clientHeight : innerHeight, innerHeight);
+    const body = root.closest('.lumbar-body') || root;
+    const above = body.getBoundingClientRect().top - home().getBoundingClientRect().top;
+    return [Math.max(300, el.clientWidth), Math.max(300, height - above - TEXT_BELOW)];
+  }
+
+  function resize() {
+    const [width, height] = room().map(side => Math.floor(side * ratio()));
+    if (width === canvas.width && height === canvas.height) return;
+    const middle = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale];
+    [canvas.width, canvas.height] = [width, height];
+    canvas.style.width = `${width / ratio()}px`;
+    canvas.style.height = `${height / ratio()}px`;
+    if (fitted) fit();
+    else Object.assign(view, {x: middle[0] - width / 2 / view.scale, y: middle[1] - height / 2 / view.scale});
+    paint();
+  }
+
+  function countPanels() { return model.get('panels') && !tool() && layers.length > 1 ? layers.length : 1; }
+
+  function fit() {                                 // the whole frame, or the box around the bone
     if (!frame) return;
-    const bone = model.get('zoomed') && model.get('picture').box;
-    const [left, top, right, bottom] = bone || [0, 0, frame.width, frame.height];
+    const [left, top, right, bottom] = (model.get('zoomed') && model.get('picture').box)
+      || [0, 0, frame.width, frame.height];
     const width = canvas.width / countPanels();
     const scale = Math.min(width / (right - left), canvas.height / (bottom - top));
     view = {scale, x: (left + right) / 2 - width / 2 / scale, y: (top + bottom) / 2 - canvas.height / 2 / scale};
+    fitted = true;
   }
 
-  function toFrame(left = 0) {                // from now on, draw in pixels of the frame
+  function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
+    const scale = Math.max(.1, Math.min(60, view.scale * factor)), shrunk = view.scale / scale;
+    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in place
+    fitted = false;
+    draw();
+  }
+
+  // -- show
+
+  function draw() {                                // once before the next paint, however often it is asked for
+    if (isPlanned) return;
+    isPlanned = true;
+    requestAnimationFrame(paint);
+  }
+
+  function toFrame(left = 0) {                     // from now on, draw in pixels of the frame
     context.setTransform(view.scale, 0, 0, view.scale, left - view.x * view.scale, -view.y * view.scale);
   }
 
   function toScreen() { context.setTransform(1, 0, 0, 1, 0, 0); }
 
-  function draw() {
+  function paint() {
+    isPlanned = false;
     toScreen();
     context.fillStyle = '#000';
     context.fillRect(0, 0, canvas.width, canvas.height);
-    if (!shown) return;
+    if (!frame) return;
+    if (!isToned) [shown, isToned] = [toned(frame, model.get('window'), model.get('level')), true];
+    root.dataset.paints = Number(root.dataset.paints || 0) + 1;
+    root.dataset.scale = view.scale;
     const count = countPanels(), width = canvas.width / count;
     if (count === 1) drawPanel(layers, 0, width);
     else layers.forEach((layer, panel) => drawPanel([layer], panel * width, width - 2));
-    preview();
+    drawTiles();
+    drawRuler();
+    drawStroke();
+    drawPointer();
   }
 
   function drawPanel(ownLayers, left, width) {
@@ -119,35 +183,132 @@ function render({model, el}) {
     toFrame(left);
     context.imageSmoothingEnabled = view.scale < 3;
     context.drawImage(shown, 0, 0);
-    context.globalAlpha = model.get('contour') ? 1 : model.get('opacity');
-    if (model.get('visible')) for (const layer of ownLayers) context.drawImage(layer.picture, 0, 0);
-    context.globalAlpha = 1;
+    if (model.get('visible')) ownLayers.forEach((layer, k) => drawMask(layer, k === 0 && !model.get('contour')));
     toScreen();
-    context.font = '12px sans-serif';
-    ownLayers.forEach((layer, row) => {
-      context.fillStyle = `rgb(${layer.color.join(',')})`;
-      context.fillText(layer.name, left + 6, 16 + 15 * row);
-    });
+    ownLayers.forEach((layer, row) => write(layer.label, left + 8 * ratio(), (20 + 18 * row) * ratio(), layer.color));
     context.restore();
   }
 
-  function preview() {                        // the stroke under the pointer; Python turns it into a mask
+  function drawMask(layer, filled) {               // only the first is filled: two fills would mix to a third color
+    context.imageSmoothingEnabled = false;
+    context.globalAlpha = model.get('opacity');
+    if (filled) context.drawImage(layer.picture, 0, 0);
+    context.globalAlpha = 1;
+    drawLine(layer.edges, `rgb(${layer.color.join(',')})`, 2);
+  }
+
+  function drawLine(line, color, width) {          // with a dark edge, so that it is seen on bright bone and on black
+    context.lineCap = context.lineJoin = 'round';
+    for (const [ink, extra] of [[DARK, 2], [color, 0]]) {
+      context.strokeStyle = ink;
+      context.lineWidth = (width + extra) * ratio() / view.scale;
+      context.stroke(line);
+    }
+  }
+
+  function write(text, x, y, color = [255, 255, 255]) {
+    context.font = `${13 * ratio()}px sans-serif`;
+    context.lineWidth = 3 * ratio();
+    context.strokeStyle = DARK;
+    context.strokeText(text, x, y);
+    context.fillStyle = `rgb(${color.join(',')})`;
+    context.fillText(text, x, y);
+  }
+
+  function screenLine(points) {                    // a thin white line with a dark edge, in device pixels
+    for (const [ink, width] of [[DARK, 3], ['#fff', 1.2]]) {
+      context.strokeStyle = ink;
+      context.lineWidth = width * ratio();
+      context.beginPath();
+      points.forEach(([x, y], k) => (k ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.stroke();
+    }
+  }
+
+  function drawRuler() {                           // depth on the right, a scale bar at the bottom left
+    const mm = model.get('picture').pixel_mm, unit = ratio();
+    if (countPanels() > 1 || model.get('picture').tiles.length) return;
+    const [tall, wide] = mm || [1, 1];
+    const length = roundLength(120 * unit / view.scale * wide), onScreen = length / wide * view.scale;
+    const [x, y] = [16 * unit, canvas.height - 16 * unit];
+    screenLine([[x, y - 5 * unit], [x, y], [x + onScreen, y], [x + onScreen, y - 5 * unit]]);
+    write(`${length} ${mm ? 'mm' : 'px'}`, x + 4 * unit, y - 8 * unit);
+    if (!mm) return;
+    const right = Math.min(canvas.width, (frame.width - view.x) * view.scale) - 2 * unit;
+    const step = Math.max(1, roundLength(90 * unit / view.scale * tall));
+    for (let depth = step; depth < frame.height * tall; depth += step) {
+      const at = (depth / tall - view.y) * view.scale;
+      if (at < 40 * unit || at > canvas.height - 30 * unit) continue;
+      screenLine([[right - 8 * unit, at], [right, at]]);
+      write(`${depth} mm`, right - 58 * unit, at + 4 * unit);
+    }
+  }
+
+  function drawTiles() {                           // names and states of thumbnails, and which one is marked
+    const unit = ratio();
+    for (const tile of model.get('picture').tiles) {
+      const [x, y] = [(tile.x - view.x) * view.scale, (tile.y - view.y) * view.scale];
+      const [wide, tall] = [tile.width * view.scale, tile.height * view.scale];
+      const edge = (tile.marked ? 4 : 1) * unit;
+      context.lineWidth = edge;
+      context.strokeStyle = tile.marked ? '#f0e442' : '#444';
+      context.strokeRect(x + edge / 2, y + edge / 2, wide - edge, tall - edge);
+      context.fillStyle = tile.color;
+      context.fillRect(x + 4 * unit, y + tall - 10 * unit, wide - 8 * unit, 6 * unit);
+      write(tile.name, x + 6 * unit, y + 18 * unit);
+      write(tile.state, x + 6 * unit, y + tall - 16 * unit);
+    }
+  }
+
+  function drawStroke() {                          // the stroke under the pointer; Python turns it into a mask
     if (!stroke.length) return;
+    const points = path.length ? path : stroke, isLine = LINES.includes(tool());
     context.save();
     toFrame();
-    context.strokeStyle = model.get('tool') === 'eraser' ? 'rgba(120,120,120,.8)' : 'rgba(240,228,66,.7)';
-    context.lineWidth = model.get('thickness');
+    context.strokeStyle = tool() === 'eraser' ? 'rgba(120,120,120,.8)' : 'rgba(240,228,66,.6)';
+    context.lineWidth = (model.get('thickness')[0] + model.get('thickness')[1]) / 2;
     context.lineCap = context.lineJoin = 'round';
     context.beginPath();
-    const [first, ...rest] = stroke;
-    context.moveTo(first[0] + .5, first[1] + .5);
-    for (const [x, y] of rest) context.lineTo(x + .5, y + .5);
-    if (!rest.length) context.lineTo(first[0] + .51, first[1] + .5);
+    points.forEach(([x, y], k) => (k ? context.lineTo(x + .5, y + .5) : context.moveTo(x + .5, y + .5)));
+    if (points.length === 1) context.lineTo(points[0][0] + .51, points[0][1] + .5);
     context.stroke();
     context.restore();
+    if (isLine) for (const point of stroke) drawHandle(point);
   }
 
-  function tone() { shown = toned(frame, model.get('contrast'), model.get('gamma')); }
+  function onCanvas([x, y]) { return [(x + .5 - view.x) * view.scale, (y + .5 - view.y) * view.scale]; }
+
+  function drawHandle(point) {
+    const [x, y] = onCanvas(point);
+    context.beginPath();
+    context.arc(x, y, 5 * ratio(), 0, 7);
+    context.fillStyle = '#fff';
+    context.fill();
+    context.lineWidth = 2 * ratio();
+    context.strokeStyle = '#000';
+    context.stroke();
+  }
+
+  function drawPointer() {                         // the size of the brush where the pointer is
+    if (!pointer || dragging || !BRUSHES.includes(tool())) return;
+    const [x, y] = onCanvas(pointer.map(value => value - .5)), size = model.get('thickness');
+    const [wide, tall] = size.map(side => Math.max(.5, side / 2) * view.scale);
+    for (const [ink, width] of [[DARK, 3], [tool() === 'eraser' ? '#ff9f80' : '#fff', 1.5]]) {
+      context.beginPath();
+      context.ellipse(x, y, wide, tall, 0, 0, 7);
+      context.strokeStyle = ink;
+      context.lineWidth = width * ratio();
+      context.stroke();
+    }
+    if (performance.now() < sizeShown) write(model.get('thickness_text'), x + wide + 6 * ratio(), y);
+  }
+
+  function showSize() {
+    if (!pointer || !BRUSHES.includes(tool())) return;
+    sizeShown = performance.now() + 1500;
+    setTimeout(draw, 1550);
+    draw();
+  }
 
   async function load() {
     const picture = model.get('picture');
@@ -156,51 +317,179 @@ function render({model, el}) {
     if (!picture.frame) return;
     const encoded = [picture.frame, ...picture.layers.map(layer => layer.png)];
     const [newFrame, ...masks] = await Promise.all(encoded.map(bitmap));
-    if (mine !== current) return;             // a newer picture came while this one was being decoded
-    const isNew = root.dataset.frame !== picture.name || !frame || frame.width !== newFrame.width;
+    if (mine !== current) return;                  // a newer picture came while this one was being decoded
+    const isNew = root.dataset.frame !== picture.name;
+    const isOther = !frame || frame.width !== newFrame.width || frame.height !== newFrame.height;
     frame = newFrame;
-    layers = picture.layers.map((layer, k) => (
-      {...layer, mask: masks[k], picture: tinted(masks[k], layer.color, model.get('contour'))}));
-    tone();
-    if (isNew) { stroke = []; fit(); }
-    if (model.get('tool') !== 'line') stroke = [];
+    layers = picture.layers.map((layer, k) => ({...layer, picture: masks[k], edges: outline(layer.edges)}));
+    isToned = false;
+    if (isNew || !LINES.includes(tool())) dropStroke();
+    if (isOther || (isNew && model.get('zoomed'))) fit();
+    [badge.textContent, badge.style.background] = [picture.state, picture.state_color];
+    badge.hidden = !picture.state;
+    canvas.setAttribute('aria-label', `${picture.name}, ${picture.state}`);
+    resize();
     draw();
     root.dataset.frame = picture.name;
     root.dataset.version = picture.version;
     model.send({shown: picture.version});
   }
 
-  // -- keys
+  // -- lines
+
+  function dropStroke() { stroke = []; path = []; }
+
+  function changeLine() {                          // its points have changed: ask Python how to join them
+    path = [];
+    if (tool() !== 'line' && stroke.length > 1) model.send({points: stroke, tool: tool()});
+    draw();
+  }
+
+  function endLine(isAsked) {                      // a single point is a line only if it is asked for
+    if (!stroke.length) return;
+    if (LINES.includes(tool()) && stroke.length > (isAsked ? 0 : 1)) model.send({stroke, tool: tool()});
+    dropStroke();
+    draw();
+  }
+
+  function undoPoint() {
+    if (!LINES.includes(tool()) || !stroke.length) return false;
+    stroke.pop();
+    changeLine();
+    return true;
+  }
+
+  // -- keys, and the buttons around the picture
+
+  const keys = {};
+  for (const key of model.get('key_table')) for (const name of key.names) keys[name] = key;
+
+  function takeFocus() { root.focus({preventScroll: true}); }
 
   function toggle(trait) {
     model.set(trait, !model.get(trait));
     model.save_changes();
   }
 
-  function sendStroke() { if (stroke.length) model.send({stroke, tool: model.get('tool')}); }
-
-  function endLine() {
-    sendStroke();
-    stroke = [];
-    draw();
+  function run(command, trait) {
+    if (!STAYS.includes(command)) endLine(false);
+    const here = {
+      'end line': () => endLine(true), help: () => showHelp(help.hidden), larger: () => zoom(1.25),
+      smaller: () => zoom(.8), whole: () => { fit(); draw(); }, tones: () => setTones(256, 128),
+    };
+    if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
+    if (command === 'undo' && undoPoint()) return;
+    if (trait) toggle(trait);
+    else if (here[command]) here[command]();
+    else if (!banner.hidden) flash();
+    else model.send({command});
   }
 
-  root.addEventListener('keydown', event => {
-    const name = KEYS[(event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + event.key];
-    if (!name || event.altKey) return;
+  function onKey(event) {
+    const target = event.target;
+    const isOurs = home().contains(target) || target === document.body;            // or nothing has the focus
+    if (!isOurs || !root.isConnected) return;
+    if (target.matches(TEXT_FIELD)) {
+      if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
+      return;
+    }
+    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) return;
+    if (target.closest('button') && ['Enter', ' ', 'Tab'].includes(event.key)) return;          // it presses the button
+    const key = keys[keyName(event)];
+    if (!help.hidden && ['Escape', '?'].includes(event.key)) showHelp(false);
+    else if (!key) return;
+    else if (!(event.repeat && key.once)) run(key.command, key.trait);
     event.preventDefault();
     event.stopPropagation();
-    const isPointUndone = name === 'undo' && model.get('tool') === 'line' && stroke.length;
-    if (name in TOGGLES) toggle(TOGGLES[name]);
-    else if (name === 'end line') endLine();
-    else if (isPointUndone) { stroke.pop(); draw(); }
-    else if (event.repeat && ONCE.includes(name)) return;
-    else model.send({command: name});
+  }
+
+  function onButton(event) {                       // before the button itself hears of it
+    const button = event.target.closest('button');
+    if (!button || !home().contains(button)) return;
+    if (button.classList.contains('lumbar-undo') && undoPoint()) event.stopPropagation();
+    else if (!button.closest('.lumbar-stays')) endLine(false);
+    setTimeout(takeFocus);                         // the picture has the keys, so no key repeats the button
+  }
+
+  function onChosen(event) {
+    if (event.target.matches('select') && home().contains(event.target)) setTimeout(takeFocus);
+  }
+
+  function onRelease(event) {
+    if (event.target.closest?.('.noUi-target') && home().contains(event.target)) setTimeout(takeFocus);
+  }
+
+  const heard = [['keydown', onKey], ['click', onButton], ['change', onChosen], ['pointerup', onRelease]];
+  for (const [name, listener] of heard) document.addEventListener(name, listener, true);
+
+  const corners = [['−', 'smaller', 'Zoom out (-)'], ['+', 'larger', 'Zoom in (+)'],
+                   ['⤢', 'whole', 'The whole frame (0)'], ['?', 'help', 'All keys (?)']];
+  for (const [text, command, tip] of corners) {
+    const button = element('button', 'lumbar-stays', text);
+    button.type = 'button';
+    button.title = tip;
+    button.setAttribute('aria-label', tip);
+    button.addEventListener('click', () => run(command));
+    const holder = element('span', 'lumbar-stays');
+    holder.append(button);
+    corner.append(holder);
+  }
+
+  function showHelp(on) {
+    help.hidden = !on;
+    if (!on) return;
+    help.replaceChildren();
+    const groups = [...new Set(model.get('key_table').map(key => key.group))];
+    for (const group of groups) {
+      const table = element('table', '');
+      table.append(element('caption', '', group));
+      for (const key of model.get('key_table').filter(one => one.group === group)) {
+        const row = element('tr', '');
+        row.append(element('th', '', key.label), element('td', '', key.words));
+        table.append(row);
+      }
+      help.append(table);
+    }
+  }
+  help.addEventListener('click', () => showHelp(false));
+
+  // -- is Python there?
+
+  let answered = performance.now();
+  const onVisible = () => { answered = performance.now(); };       // a page in the background is not woken often
+
+  function ping() {
+    if (document.hidden || !root.isConnected) return;
+    const silent = (performance.now() - answered) / 1000;
+    if (silent > PATIENCE) {
+      banner.textContent = 'Python does not answer: it is busy, or has stopped. What you decided and drew up to here '
+        + 'is on the disk; what you do now is not. If this stays, restart: run the cell again, or reload the app.';
+      banner.hidden = false;
+    }
+    try { model.send({ping: Date.now()}); } catch { /* a dead kernel; the banner says so in time */ }
+  }
+
+  function flash() {
+    banner.classList.remove('lumbar-flash');
+    void banner.offsetWidth;                       // so that the animation starts again
+    banner.classList.add('lumbar-flash');
+  }
+
+  const pulse = setInterval(ping, 3000);
+  document.addEventListener('visibilitychange', onVisible);
+  model.on('msg:custom', message => {
+    if ('pong' in message) {
+      answered = performance.now();
+      banner.hidden = true;
+    } else if ('path' in message && message.points === stroke.length) {
+      path = message.path;
+      draw();
+    }
   });
 
-  // -- mouse and pen
+  // -- mouse, pen and fingers
 
-  function position(event) {                  // of the pointer, in pixels of the frame
+  function position(event) {                       // of the pointer, in pixels of the frame
     const box = canvas.getBoundingClientRect();
     const x = (event.clientX - box.left) * canvas.width / box.width;
     const y = (event.clientY - box.top) * canvas.height / box.height;
@@ -209,72 +498,162 @@ function render({model, el}) {
 
   function pixel(event) { return position(event).map(Math.floor); }
 
-  canvas.addEventListener('pointerdown', event => {
-    root.focus({preventScroll: true});
+  function handleAt(event) {                       // number of the point of a line under the pointer; -1: none
+    const box = canvas.getBoundingClientRect(), grown = canvas.width / box.width;
+    const [x, y] = [(event.clientX - box.left) * grown, (event.clientY - box.top) * grown];
+    const reach = (event.pointerType === 'touch' ? 20 : 9) * ratio();
+    return stroke.findIndex(point => {
+      const [left, top] = onCanvas(point);
+      return Math.hypot(left - x, top - y) < reach;
+    });
+  }
+
+  function beginDrag(event, kind) {
+    dragging = {kind, x: event.clientX, y: event.clientY, left: view.x, top: view.y, moved: false,
+                window: model.get('window'), level: model.get('level')};
+  }
+
+  function beginLinePoint(event) {
+    const handle = handleAt(event);
+    dragging = {kind: 'point', at: handle};
+    if (handle >= 0) return;
+    stroke.push(pixel(event));
+    dragging.at = stroke.length - 1;
+    changeLine();
+  }
+
+  function onDown(event) {
+    takeFocus();
     canvas.setPointerCapture(event.pointerId);
-    const tool = model.get('tool');
-    if (event.button || event.shiftKey || !tool) {
-      dragging = {x: event.clientX, y: event.clientY, left: view.x, top: view.y, moved: false};
-      return;
-    }
-    if (tool === 'line') stroke.push(pixel(event));
-    else stroke = [pixel(event)];
+    if (event.pointerType === 'touch') touches.set(event.pointerId, event);
+    if (touches.size === 2) return beginPinch();
+    pointer = position(event);
+    if (event.button === 2) return beginDrag(event, 'tones');
+    if (event.button || event.shiftKey || !tool()) return beginDrag(event, 'view');
+    if (LINES.includes(tool())) return beginLinePoint(event);
+    stroke = [pixel(event)];
+    draw();
+  }
+
+  function beginPinch() {
+    if (!LINES.includes(tool())) dropStroke();
+    const [one, other] = touches.values();
+    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+    dragging = {kind: 'pinch', apart};
+  }
+
+  function pinch() {
+    const [one, other] = touches.values();
+    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+    zoom(apart / dragging.apart, position({clientX: (one.clientX + other.clientX) / 2,
+                                           clientY: (one.clientY + other.clientY) / 2}));
+    dragging.apart = apart;
+  }
+
+  function onMove(event) {
+    pointer = position(event);
+    if (touches.has(event.pointerId)) touches.set(event.pointerId, event);
+    const right = dragging ? event.clientX - dragging.x : 0, down = dragging ? event.clientY - dragging.y : 0;
+    if (dragging?.kind === 'pinch') pinch();
+    else if (dragging?.kind === 'view') {
+      const scale = ratio() / view.scale;
+      dragging.moved = dragging.moved || Math.hypot(right, down) > 3;
+      if (!dragging.moved) return;
+      fitted = false;
+      [view.x, view.y] = [dragging.left - right * scale, dragging.top - down * scale];
+    } else if (dragging?.kind === 'tones') setTones(dragging.window + right, dragging.level - down / 2, false);
+    else if (dragging?.kind === 'point') {
+      stroke[dragging.at] = pixel(event);
+      path = [];
+      dragging.moved = true;
+    } else if (stroke.length && event.buttons === 1 && !LINES.includes(tool())) {
+      for (const one of event.getCoalescedEvents?.() || [event]) stroke.push(pixel(one));
+    } else if (!BRUSHES.includes(tool())) return;
+    draw();
+  }
+
+  function onUp(event) {
+    touches.delete(event.pointerId);
+    const ended = dragging;
+    dragging = null;
+    if (ended?.kind === 'view' && !ended.moved && !event.button) model.send({click: pixel(event)});
+    else if (ended?.kind === 'tones') model.save_changes();
+    else if (ended?.kind === 'point' && ended.moved) changeLine();
+    else if (!ended && stroke.length && !LINES.includes(tool())) model.send({stroke, tool: tool()});
+    draw();
+  }
+
+  function setTones(width, middle, save = true) {
+    model.set('window', Math.max(8, Math.min(512, width)));
+    model.set('level', Math.max(0, Math.min(255, middle)));
+    if (save) model.save_changes();
+  }
+
+  canvas.addEventListener('pointerdown', onDown);
+  canvas.addEventListener('pointermove', onMove);
+  canvas.addEventListener('pointerup', onUp);
+  canvas.addEventListener('pointercancel', event => {
+    touches.delete(event.pointerId);
+    dragging = null;
+    if (!LINES.includes(tool())) dropStroke();
     draw();
   });
-
-  canvas.addEventListener('pointermove', event => {
-    if (dragging) {
-      const right = event.clientX - dragging.x, down = event.clientY - dragging.y;
-      const scale = canvas.width / canvas.getBoundingClientRect().width / view.scale;
-      dragging.moved = dragging.moved || Math.hypot(right, down) > 3;
-      view.x = dragging.left - right * scale;
-      view.y = dragging.top - down * scale;
-      draw();
-    } else if (stroke.length && event.buttons === 1 && model.get('tool') !== 'line') {
-      stroke.push(pixel(event));
-      draw();
-    }
+  canvas.addEventListener('pointerleave', () => { pointer = null; draw(); });
+  canvas.addEventListener('dblclick', () => {
+    if (!LINES.includes(tool())) return;
+    if (stroke.length > 2) stroke.pop();           // the second click of the two put a point onto the first
+    endLine(true);
   });
-
-  canvas.addEventListener('pointerup', event => {
-    if (dragging) {
-      if (!dragging.moved && !event.button) model.send({click: pixel(event)});
-      dragging = null;
-    } else if (model.get('tool') !== 'line') sendStroke();
-  });
-
-  canvas.addEventListener('dblclick', () => { if (model.get('tool') === 'line') endLine(); });
   canvas.addEventListener('contextmenu', event => event.preventDefault());
 
   canvas.addEventListener('wheel', event => {
-    if (!event.ctrlKey && document.activeElement !== root) return;       // the reader is scrolling past
+    if (!event.ctrlKey && !home().contains(document.activeElement)) return;             // the reader is scrolling past
     event.preventDefault();
-    const [x, y] = position(event), factor = Math.exp(-event.deltaY / 400);
-    const scale = Math.max(.1, Math.min(40, view.scale * factor)), ratio = view.scale / scale;
-    view = {scale, x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio};        // the pointer stays on its pixel
-    draw();
+    const turned = event.deltaY || event.deltaX;   // with Shift some systems turn the wheel sideways
+    if (event.shiftKey && BRUSHES.includes(tool())) model.send({command: turned < 0 ? 'thicker' : 'thinner'});
+    else zoom(Math.exp(-turned / 400), position(event));
   }, {passive: false});
 
   // -- changes that come from Python or from the widgets around
 
-  function refit() { fit(); draw(); }
-  function retone() { if (frame) { tone(); draw(); } }
-
   model.on('change:picture', load);
-  for (const trait of ['opacity', 'visible', 'thickness']) model.on(`change:${trait}`, draw);
-  for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, refit);
-  for (const trait of ['contrast', 'gamma']) model.on(`change:${trait}`, retone);
-  model.on('change:contour', () => {
-    for (const layer of layers) layer.picture = tinted(layer.mask, layer.color, model.get('contour'));
+  for (const trait of ['opacity', 'visible', 'contour']) model.on(`change:${trait}`, draw);
+  for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, () => { fit(); draw(); });
+  for (const trait of ['window', 'level']) {
+    model.on(`change:${trait}`, () => {
+      isToned = false;
+      draw();
+    });
+  }
+  model.on('change:thickness', showSize);
+  model.on('change:said', () => { said.textContent = model.get('said'); });
+  model.on('change:tool', () => {
+    dropStroke();
+    root.dataset.tool = tool();
+    if (model.get('panels')) fit();
     draw();
   });
-  model.on('change:tool', () => {
-    stroke = [];
-    root.dataset.tool = model.get('tool');
-    refit();
-  });
-  root.dataset.tool = model.get('tool');
+  root.dataset.tool = tool();
+
+  const watcher = new ResizeObserver(resize);
+  watcher.observe(el);
+  window.addEventListener('resize', resize);
   load();
+  const isTyping = () => document.activeElement?.matches(TEXT_FIELD) || document.activeElement?.closest('.cm-editor');
+  function begin() {                               // keys work at once, and everything is in view
+    if (isTyping() || !root.isConnected) return;
+    takeFocus();
+    home().scrollIntoView({block: 'nearest'});
+  }
+  for (const delay of [0, 400]) setTimeout(begin, delay);
+
+  return () => {
+    clearInterval(pulse);
+    watcher.disconnect();
+    window.removeEventListener('resize', resize);
+    document.removeEventListener('visibilitychange', onVisible);
+    for (const [name, listener] of heard) document.removeEventListener(name, listener, true);
+  };
 }
 
 export default {render};

@@ -43,4 +43,5 @@ $(VENV)/.installed: settings.ini setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(CPU),$(BIN)/python -m pip install --quiet torch torchvision --index-url $(CPU_INDEX))
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@$(BIN)/python -c 'import torchvision, lumbar_seg.models' 2>/dev/null || { echo 'torch and torchvision do not fit together, or are not whole. Remove $(VENV), and try again, or name another CPU_INDEX.'; exit 1; }
 	touch $@

@@ -9,6 +9,7 @@
 Prints a line for each test and closes with `N passed, N failed, N skipped`. Fails if a test fails or none ran.
 `nbdev_test` runs the same notebooks, without the comparison of outputs and without the other checks.
 """
+import argparse
 import json
 import os
 import re
@@ -191,7 +192,10 @@ def main(slow):
 
 
 if __name__ == '__main__':
-    if '--fix' in sys.argv: sys.exit(export())
-    if '--pages' in sys.argv: sys.exit(store_pages())
-    if '--cells' in sys.argv: sys.exit(cell_table())
-    sys.exit(main('--slow' in sys.argv))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in ('slow', 'fix', 'pages', 'cells'): parser.add_argument(f'--{option}', action='store_true')
+    options = parser.parse_args()
+    if options.fix: sys.exit(export())
+    if options.pages: sys.exit(store_pages())
+    if options.cells: sys.exit(cell_table())
+    sys.exit(main(options.slow))

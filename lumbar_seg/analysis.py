@@ -70,6 +70,17 @@ def _mask_histograms(table, unit):
     plt.close(figure)      # the notebook shows the returned figure once
     return figure
 
+# %% ../nbs/32_analysis.ipynb #da550d21
+def _saved_lines(saved, n_empty, n):
+    "What was written to thresholds.json, and what to do about it if some masks are empty."
+    lines = [f'Saved to thresholds.json: bone is looked for at {saved.band_top:.0%} to {saved.band_bottom:.0%} of the '
+             f'height, pieces under {saved.min_area_frac:.2%} of the frame are removed, plausible masks cover '
+             f'{saved.plausible_min:.1%} to {saved.plausible_max:.1%}.']
+    if n_empty and saved.fallback:
+        lines.append(f'note: {n_empty} of {n} masks are empty, so your frames may show no bone. Set "fallback": false '
+                     'in thresholds.json. Until then, no mask comes out empty if the network found anything at all.')
+    return lines
+
 # %% ../nbs/32_analysis.ipynb #b5ce99cb
 @dataclass
 class MaskAnalysis:
@@ -77,6 +88,7 @@ class MaskAnalysis:
     source: str # what was analyzed
     table: pd.DataFrame
     failed: list[str] # masks that are not read, or could not be, and why
+    saved: Thresholds | None = None # what was written to thresholds.json
 
     @property
     def ok(self) -> bool:
@@ -103,10 +115,12 @@ class MaskAnalysis:
         thickness = found[f'thickness_{self.unit}']
         lines = [
             f'{len(self.table)} masks of {self.source}, {len(self.table) - len(found)} of them empty',
-            f'Relative rows:  min {found.top_rel.min():.3f}, max {found.bottom_rel.max():.3f} (empty masks left out)',
+            f'Relative rows:  min {found.top_rel.min():.3f}, max {found.bottom_rel.max():.3f} '
+            '(0 is the top of the frame, 1 the bottom; empty masks left out)',
             f'Area fraction:  mean {area.mean():.5f}, min {area.min():.5f}, max {area.max():.5f}',
             f'Label thickness in {self.unit}:  mean {thickness.mean():.2f}, '
             f'min {thickness.min():.2f}, max {thickness.max():.2f}']
+        if self.saved: lines += _saved_lines(self.saved, len(self.table) - len(found), len(self.table))
         return '\n'.join(lines + [f'ERROR: skipped. {line}' for line in self.failed])
 
     def show(self): # a matplotlib figure
@@ -178,6 +192,7 @@ def _require_fair(folder, part, save):
 def _save_thresholds(paths, analysis, measured_on):
     thresholds = replace(thresholds_from(analysis.extent, load_thresholds(paths)), measured_on=measured_on)
     write_keeping(paths.thresholds, json.dumps(asdict(thresholds), indent=2) + '\n')
+    return thresholds
 
 # %% ../nbs/32_analysis.ipynb #a9d1eabd
 def analyze_masks(
@@ -193,7 +208,7 @@ def analyze_masks(
     analysis = _analyze(paths, folder, part)
     if save:
         measured_on = f'train.txt of split {read_splits(paths).fingerprint}' if part else 'all masks'
-        _save_thresholds(paths, analysis, measured_on)
+        analysis.saved = _save_thresholds(paths, analysis, measured_on)
     return analysis
 
 # %% ../nbs/32_analysis.ipynb #de99b3c8
@@ -252,7 +267,10 @@ class Drift:
         lines = [f'{len(self.frames)} frames of {n_groups} groups. Means by list:', by_list.round(4).to_string()]
         for row in self.outliers.itertuples():
             lines.append(f'{row.group}: {row.measure} {row.value:.4g}, '
-                         f'median over groups {row.median:.4g} ({row.z:+.1f} deviations)')
+                         f'median over groups {row.median:.4g} ({row.z:+.1f} robust standard deviations)')
+        if len(self.outliers):
+            lines.append('Look at the frames of these groups: was the gain, the depth or the probe another one? A '
+                         'group that differs is only learned from if it is in train, and only tested if it is in test.')
         if n_groups < MIN_GROUPS: lines.append(f'Too few groups ({n_groups}) to tell whether one stands out.')
         elif not len(self.outliers): lines.append(f'No group of {n_groups} stands out.')
         lines += [f'ERROR: skipped. {line}' for line in self.failed]

@@ -10,6 +10,7 @@ __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
 import dataclasses
+import difflib
 import errno
 import importlib
 import inspect
@@ -101,7 +102,7 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     "A parser with an option for each parameter of a command function, named with dashes in place of underscores."
     from fastcore.docments import docments
-    what = inspect.getdoc(function).replace('`DataError`', 'An error')
+    what = inspect.getdoc(function).replace('`DataError`', 'An error').replace('`', '')
     parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=what)
     kinds, comments = typing.get_type_hints(function), docments(function)
     for parameter in inspect.signature(function).parameters.values():
@@ -114,7 +115,7 @@ BY = ('brightness', 'uncertainty')
 
 def select_command(
     by: str = BY[0], # brightness, which needs no network, or uncertainty: what a trained network is least sure of
-    weights: str | None = None, # by uncertainty: weights to use; default: models/unet_best.pth
+    weights: str | None = None, # by uncertainty: weights to use; default: models/unet_best.pth, or the only ones
     device: str | None = None, # by uncertainty: auto, cpu, cuda or mps; default: auto
     img_size: int | str | None = None, # by uncertainty: network's input, 256 or 192x288; default: as recorded
     threshold: float | None = None, # by uncertainty: probability above which a pixel is bone; default: as recorded
@@ -122,7 +123,8 @@ def select_command(
     **settings, # parameters of `select_frames`
 ):
     """Choose raw frames to draw, and copy them to `to_label/`, with the ranking of all: the brightest where bone
-    usually lies, or those that a network is least sure of, no two nearly the same and all groups in turn."""
+    usually lies, or those that a network is least sure of, no two nearly the same and all groups in turn. Frames that
+    belong with val or test are not chosen."""
     if by not in BY: raise DataError(f"Frames cannot be chosen by '{by}'. Choose one of: {', '.join(BY)}.")
     network = {'weights': weights, 'device': device, 'img_size': img_size, 'threshold': threshold, 'tta': tta or None}
     common = {name: settings.pop(name, None) for name in ('root', 'n')}
@@ -151,10 +153,10 @@ def _add_select_settings(parser):
 
 # %% ../nbs/61_cli.ipynb #f2c11843
 def train_command(
-    recipe: str = 'strong', # strong, realtime, or the two of the document: resnet34, small
+    recipe: str = 'strong', # strong (large), realtime (light), or one of the baselines resnet34 and small
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier weights of this name, or an unfinished run, aside
-    folds: int = 0, # number of folds for cross-validation, 3 or more; 0 trains one model
+    folds: int = 0, # cross-validate with so many folds, at least 3: each model trains on all but two; 0: one model
     include_test: bool = False, # with folds: deal out the test list as well
     pixel_size: str | None = None, # with folds: mm (0.2, or height x width), for frames without one in frames.csv
     tta: bool = False, # with folds: score the mean over each frame and its mirror image
@@ -169,7 +171,7 @@ def train_command(
 
 # %% ../nbs/61_cli.ipynb #17f5b05a
 def self_train_command(
-    recipe: str = 'strong', # strong, realtime, or the two of the document: resnet34, small
+    recipe: str = 'strong', # strong (large), realtime (light), or one of the baselines resnet34 and small
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     replace: bool = False, # set earlier rounds aside, and a teacher with other settings or frames
     **settings, # fields of `RoundSettings` and `TrainConfig`
@@ -185,13 +187,13 @@ def self_train_command(
 def _add_train_settings(parser):
     "An option for each field of `TrainConfig`, with no default: what is not given comes from the recipe."
     from fastcore.docments import docments
-    from lumbar_seg.training import RECIPES, TrainConfig
+    from lumbar_seg.training import DEFAULT_RECIPE, RECIPES, TrainConfig
     kinds, comments = typing.get_type_hints(TrainConfig), docments(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
+        usual = getattr(RECIPES[DEFAULT_RECIPE], field.name)
         values = {name: getattr(config, field.name) for name, config in RECIPES.items()}
-        if len(set(values.values())) == 1: default = f'default: {field.default}'
-        else: default = ', '.join(f'{name}: {value}' for name, value in values.items())
-        _add_option(parser, field.name, kinds[field.name], None, f'{comments[field.name]} ({default})')
+        default = [f'default: {usual}', *(f'{name}: {value}' for name, value in values.items() if value != usual)]
+        _add_option(parser, field.name, kinds[field.name], None, f"{comments[field.name]} ({', '.join(default)})")
 
 # %% ../nbs/61_cli.ipynb #0f01fd67
 def _add_round_settings(parser):
@@ -259,7 +261,7 @@ class Shown:
 def show(
     kind: str, # samples, pairs, predictions or masks (histograms)
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    weights: str | None = None, # for predictions; default: models/unet_best.pth
+    weights: str | None = None, # for predictions; default: models/unet_best.pth, or the only ones in models/
     n: int | None = None, # number of frames, 1 or more; default: 5 samples, 6 pairs, 3 predictions of each list
     seed: int = 0, # which samples or pairs
     device: str = 'auto', # for predictions: auto, cpu, cuda or mps
@@ -330,20 +332,27 @@ def _say(message, status=2):
     print(message, file=sys.stderr)
     return status, ''
 
+# %% ../nbs/61_cli.ipynb #a8673899
+def _no_command(name):
+    "What to say about a command that does not exist."
+    near = difflib.get_close_matches(name, COMMANDS, 3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ''
+    return f"There is no command '{name}'.{hint} `lumbar_seg --help` lists all commands."
+
 # %% ../nbs/61_cli.ipynb #75bf91d5
 def _outcome(argv):
     "Run a command line; return its exit status and the text to print."
     if not argv or argv[0] in ('-h', '--help'): return 0, overview()
     if argv[0] == '--version': return 0, __version__
     name, *arguments = argv
-    if name not in COMMANDS: return _say(f"There is no command '{name}'.\n\n{overview()}")
+    if name not in COMMANDS: return _say(_no_command(name))
     try: result = _run(name, arguments)
     except SystemExit as e: return e.code, ''
     except (DataError, FloatingPointError) as e: return _say(f'lumbar_seg {name}: {e}')
     except OSError as e: return _say(f'lumbar_seg {name}: {disk_message(e)}')
     except KeyboardInterrupt:
-        resume = f'run `lumbar_seg {name}` again, without --replace, to resume'
-        return _say(f'\nStopped. What is finished is kept: {resume}.', 130)
+        how = 'again, without --replace,' if '--replace' in arguments else 'again'
+        return _say(f'\nStopped. What is finished is kept: run `lumbar_seg {name}` {how} to resume.', 130)
     if hasattr(result, 'to_string'):                 # a table
         return 0, result.to_string() if len(result) else 'Nothing to list, or no difference.'
     return 0 if getattr(result, 'ok', True) else 1, str(result)

@@ -6,8 +6,8 @@
 __all__ = ['IMG_SIZE', 'MAX_IMG_SIZE', 'MULTIPLE', 'BONE_PIXELS', 'MIN_SIDE', 'BATCH_SIZE', 'KEEP_MB', 'MAX_KEEP_MB', 'Megabytes',
            'ImgSize', 'PROVENANCE', 'input_size', 'size_name', 'frame_like_size', 'line_thickness', 'fitting_size',
            'resize_pair', 'bone_in_input', 'image_tensor', 'UltrasoundBoneDataset', 'checked_size', 'LoaderSettings',
-           'Loaders', 'mean_aspect', 'require_as_listed', 'require_blind_teacher', 'picture_hashes', 'require_one_mask',
-           'pseudo_warnings', 'require_not_rejected', 'get_dataloaders', 'loader_report']
+           'Loaders', 'mean_aspect', 'pseudo_reviews', 'require_as_listed', 'require_blind_teacher', 'picture_hashes',
+           'require_one_mask', 'pseudo_warnings', 'require_not_rejected', 'get_dataloaders', 'loader_report']
 
 # %% ../nbs/20_dataset.ipynb #a8cb7049
 import math
@@ -32,8 +32,8 @@ from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, pair_fi
 from .records import file_hash, made_by, picture_hash, teacher_note, teacher_overlap
 from .display import progress
 from .runtime import cores
-from .reviews import DECISIONS, LEFT_OUT_STATES, OUTDATED, RESOLVE, read_reviews, rejected_pairs
-from .reviews import review_state, reviews_path
+from .reviews import DECISIONS, LEFT_OUT_STATES, OUTDATED, RESOLVE, ReviewTable
+from .reviews import rejected_pairs, review_state, reviews_path
 from .splits import PARTS, PSEUDO_LIST, Splits, held_out_twins, read_split, read_splits
 
 # %% ../nbs/20_dataset.ipynb #bc1bd62a
@@ -293,13 +293,20 @@ def _judged_since(row, state):
     if was_kept and state != DECISIONS['keep']: return 'was listed as kept, but that decision was taken back'
     return 'has a mask that nobody has judged, although an earlier one was' if state == OUTDATED else ''
 
+def pseudo_reviews(
+    paths: Paths, # data layout
+) -> ReviewTable:
+    "What people have decided about the pseudo-labels, be it as predictions. `DataError` as in `read_reviews`."
+    masks = {frame.name: mask for frame, mask in pair_files(paths.raw_unlabelled, paths.masks_pseudo).pairs.values()}
+    return ReviewTable(reviews_path(paths, 'pseudo'), masks, others=True)
+
 def require_as_listed(
     paths: Paths, # data layout
     pairs: list[tuple[Path, MaskFiles]], # the frames of the list with their masks
     pictures: dict[str, str], # file name -> `picture_hash`
 ):
     "`DataError` if a pseudo-labeled frame or its mask is not the one that was chosen, or was rejected since."
-    rows, reviews = _listed_contents(paths), read_reviews(reviews_path(paths, 'pseudo'))
+    rows, reviews = _listed_contents(paths), pseudo_reviews(paths)
     changed, weights_sha256 = {}, made_by(paths.masks_pseudo).get('weights_sha256')
     for frame, mask in pairs:
         row = {} if rows is None else rows.get(frame.name)

@@ -175,8 +175,9 @@ def _int8_engine(weights, img_size):
     path = converted_path(weights, img_size, 'int8')
     quantized = read_openvino(path)
     if quantized is None:
-        raise DataError(f'{weights} has no 8-bit network that passed its test, or {path} is damaged. '
-                        'Make one with `lumbar_seg quantize`.')
+        why = f'{weights} has no 8-bit network that passed its test'
+        if path.exists(): why = f'The 8-bit network of {weights} cannot be read: {path} is damaged'
+        raise DataError(f'{why}. Make one with `lumbar_seg quantize`.')
     engine = OpenVINOEngine(quantized)
     engine.name += ', 8-bit'
     return engine

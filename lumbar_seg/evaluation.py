@@ -36,8 +36,8 @@ from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_fi
 from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
-from .records import init_notes, mask_hashes, training_overlap, utc_now, versions
-from .display import as_html, progress
+from .records import init_notes, lost_frames_note, mask_hashes, training_overlap, utc_now, versions
+from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
 from .origins import Origin, mask_origins
 from .checks import REMEDIES, check_pairs, pair_problem
@@ -314,12 +314,15 @@ class FrameSet:
         return unit_of(next(iter(self.sizes.values())))
 
 # %% ../nbs/40_evaluation.ipynb #d2bbeea5
-def _is_manual(paths, mask): return mask.files[0].parent == paths.masks_manual
+def _manual_pairs(paths, pairs):
+    "Those pairs whose mask is in `masks_manual/`: decisions and origins are about these."
+    return [(frame, mask) for frame, mask in pairs
+            if isinstance(mask, MaskFiles) and mask.files[0].parent == paths.masks_manual]
 
-def _without_rejected(paths, pairs):
+def _without_rejected(paths, pairs, manual):
     "The pairs that may be scored, and a line for each that may not."
-    rejected = rejected_pairs(paths)
-    left_out = {frame.name for frame, mask in pairs if frame.name in rejected and _is_manual(paths, mask)}
+    rejected = rejected_pairs(paths) if manual else {}
+    left_out = {frame.name for frame, _ in manual} & set(rejected)
     lines = [f"{name}: {rejected[name]}. {REMEDIES['mask that people rejected']}" for name in sorted(left_out)]
     return [pair for pair in pairs if pair[0].name not in left_out], lines
 
@@ -329,16 +332,18 @@ def frame_set(
     part: str, # name of the list
     pairs: list[tuple[Path, MaskFiles]], # (frame, true mask), at least one
     pixel_size: str | float | None = None, # in mm, for frames without pixel_size_mm in frames.csv
+    manual: list[tuple[Path, MaskFiles]] | None = None, # (frame, drawn mask); default: those of `pairs`
 ) -> FrameSet:
     """Pairs with their groups and pixel sizes, without those whose manual mask was rejected. `DataError` if none is
     left, or if `pixel_size` contradicts frames.csv, or is impossible."""
-    pairs, failed = _without_rejected(paths, pairs)
+    if manual is None: manual = _manual_pairs(paths, pairs)
+    pairs, failed = _without_rejected(paths, pairs, manual)
     if not pairs: raise DataError(f'No frame of {part} can be scored. {failed[0]}')
     names = [frame.name for frame, _ in pairs]
     sizes = frame_sizes(paths, [frame for frame, _ in pairs], pixel_size)
     hints = [] if all(sizes.values()) else column_hints(paths, 'pixel_size_mm')
     if not all(sizes.values()): sizes = dict.fromkeys(sizes)
-    origins = mask_origins(paths, [pair for pair in pairs if _is_manual(paths, pair[1])])
+    origins = mask_origins(paths, [(frame, mask) for frame, mask in manual if frame.name in names])
     return FrameSet(part, pairs, frame_groups(paths, names), sizes, origins, failed=failed, notes=hints)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c32
@@ -565,6 +570,12 @@ def _tables(evaluation):
     if len(evaluation.begun): texts.append(csv_text(evaluation.begun))
     return dict(zip(TABLES, texts))
 
+def _scored_masks(evaluation):
+    "The files of the masks that were scored."
+    names = [name for table in (evaluation.scores, evaluation.begun) if len(table) for name in table.filename]
+    files = [evaluation.folder/'masks'/f'{Path(name).stem}.png' for name in names]
+    return [file for file in files if file.exists()]
+
 def write_evaluation(
     evaluation: Evaluation, # goes into its folder
 ):
@@ -576,15 +587,27 @@ def write_evaluation(
     tables = _tables(evaluation)
     for name, text in tables.items(): write_text(evaluation.folder/name, text)
     write_text(evaluation.folder/'summary.csv', csv_text(evaluation.summary, index=True))
-    evaluation.run['hashes'] = {name: file_hash(evaluation.folder/name) for name in tables}
+    masks = {file.name: file_hash(file) for file in _scored_masks(evaluation)}
+    evaluation.run['hashes'] = {name: file_hash(evaluation.folder/name) for name in [*tables, 'summary.csv']}
+    evaluation.run['hashes']['masks'] = masks
     write_json(evaluation.folder/RUN_FILE, evaluation.run)
 
 # %% ../nbs/40_evaluation.ipynb #c39e0c6e
-def _changed_tables(folder, run):
-    "A warning for each table that is no longer as it was written. Early evaluations do not say how it was written."
-    changed = [name for name, content in run.get('hashes', {}).items() if file_hash(folder/name) != content]
-    return [f'{name} was CHANGED after the evaluation, so these are not the scores of the masks. Evaluate again.'
-            for name in changed]
+def _changed_files(folder, hashes):
+    "Names of the files that are no longer as they were written."
+    return [name for name, content in hashes.items()
+            if not (folder/name).is_file() or file_hash(folder/name) != content]
+
+def _change_warnings(folder, run):
+    "A warning for each table, and for masks, that are no longer as they were written. Early evaluations do not say."
+    hashes = run.get('hashes', {})
+    tables = _changed_files(folder, {name: content for name, content in hashes.items() if name != 'masks'})
+    lines = [f'{name} was CHANGED after the evaluation, so these are not the scores of the masks. Evaluate again.'
+             for name in tables]
+    masks = _changed_files(folder/'masks', hashes.get('masks', {}))
+    if not masks: return lines
+    return [*lines, f'{len(masks)} of the masks were CHANGED or removed after the evaluation ({some_of(masks, 3)}), so '
+            'these are the scores of other masks. Evaluate again.']
 
 def _read_scores(file):
     text_columns = {'filename': str, 'group': str, 'case': str, 'begun_on': str, 'begun_by': str}
@@ -606,7 +629,7 @@ def read_evaluation(
     curve = read_table(curve_file, dtype={'filename': str}).set_index('filename')
     curve.columns = curve.columns.astype(float)
     return Evaluation(run['name'], run['part'], run['unit'], _read_scores(scores_file), curve, run, folder,
-                      run['warnings'] + _changed_tables(folder, run), run['notes'], run['failed'], begun)
+                      run['warnings'] + _change_warnings(folder, run), run['notes'], run['failed'], begun)
 
 # %% ../nbs/40_evaluation.ipynb #8a1f0c39
 def _groups_hash(groups): return text_hash(sorted(f'{name} {group}' for name, group in groups.items()))
@@ -679,7 +702,7 @@ def _messages(paths, segmenter, frames, scores, failed):
     drawn = [(frame, segmenter.drawn.get(frame_stem(frame))) for frame, _ in frames.pairs]
     doubts = doubtful_masks([(frame, mask) for frame, mask in drawn if mask])
     said = {'warnings': begun_warnings(segmenter, frames) + frames.warnings + doubts + overlap_warnings(scores),
-            'notes': _notes(segmenter, frames, scores), 'failed': failed}
+            'notes': _notes(segmenter, frames, scores) + lost_frames_note(paths, segmenter.record), 'failed': failed}
     return {kind: [_shareable(line, paths, segmenter) for line in lines] for kind, lines in said.items()}
 
 # %% ../nbs/40_evaluation.ipynb #92c9312c
@@ -824,7 +847,7 @@ def compare_evaluations(
     second_wins = np.where(less_is_better, high < 0, low > 0)
     first_wins = np.where(less_is_better, low > 0, high < 0)
     outcomes = [second.name, first.name, 'too few groups']
-    better = np.select([second_wins, first_wins, np.isnan(low)], outcomes, 'not shown')
+    better = np.select([second_wins, first_wins, np.isnan(low)], outcomes, 'unclear')
     columns = {first.name: old.mean(axis=0), second.name: new.mean(axis=0), 'difference': (new - old).mean(axis=0)}
     table = pd.DataFrame(columns, index=pd.Index(measures, name='measure'))
     return table.assign(low=low, high=high, better=better)
@@ -922,7 +945,7 @@ def agreement(
 ) -> Evaluation:
     "Score the second annotator's masks against the first one's, on all frames that both have drawn."
     paths = Paths(root)
-    if not (paths.root/first).is_relative_to(paths.root):
+    if not Path(os.path.abspath(paths.root/first)).is_relative_to(os.path.abspath(paths.root)):
         raise DataError(f'{first} must be a folder inside {paths.root}, named by its place in there.')
     person = folder_segmenter(paths, second)
     drawn, second_notes = fitting_masks(paths, require_folder(paths.root/second))
@@ -934,7 +957,8 @@ def agreement(
     if not pairs:
         both = f'{paths.root/first} and {paths.root/second}'
         raise DataError(' '.join([f'No frame in {paths.images} has a mask in both {both}.', *unread]))
-    frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size)
+    second_pairs = [(frame, drawn[frame_stem(frame)]) for frame, _ in pairs]
+    frames = frame_set(paths, ALL_FRAMES, pairs, pixel_size, _manual_pairs(paths, pairs + second_pairs))
     frames.warnings += doubtful_masks(pairs)
     maker = person.facts['made_by'].get('weights')
     if maker: frames.warnings.append(f'The masks in {second} were made by {maker}, so this is not how people agree.')

@@ -20,7 +20,9 @@ from .storage import exclusive, new_folders, setting_aside, write_json, write_te
 from .frames import frame_groups, frame_sizes, matched_pairs, read_split_settings
 from .records import WeightsRecord, file_hash, is_record_of, join_data, read_record, record_path
 from .records import recorded_dice, versions
+from .reviews import rejected_pairs
 from .splits import PARTS, Splits, read_split, read_splits
+from .dataset import require_not_rejected
 from .models import Ensemble, load_checkpoint, write_checkpoint
 from .training import TrainConfig, best_threshold, size_for, train
 from .postprocess import Thresholds, thresholds_for, thresholds_from
@@ -81,12 +83,13 @@ def deal_folds(
 
 # %% ../nbs/42_folds.ipynb #5b1e0009
 def _mask_areas(paths, names):
-    "Area fraction of each frame's mask. `DataError` for a frame without one."
+    "Area fraction of each frame's mask. `DataError` for a frame without one, or with one that people rejected."
     masks = {frame.name: mask for frame, mask in matched_pairs(paths.images, paths.masks_manual)}
     missing = [name for name in names if name not in masks]
     if missing:
         raise DataError(f'{len(missing)} names in the lists lack a frame or a mask, such as {missing[0]}. '
                         'Run `lumbar_seg check`.')
+    require_not_rejected(names, paths.splits, rejected_pairs(paths))
     return np.array([masks[name].read().mean() for name in names])
 
 # %% ../nbs/42_folds.ipynb #39e038a6
@@ -154,6 +157,8 @@ def save_ensemble(
     if first.get('thresholds') and thresholds.count(thresholds[0]) == len(thresholds):      # of the same root
         facts = facts | {'thresholds': thresholds[0]}
     facts = facts | {entry: first[entry] for entry in ('init', 'teacher') if entry in first}       # the same of all
+    makers = {maker['sha256']: maker for record in records for maker in record.get('mask_makers', [])}
+    if makers: facts['mask_makers'] = list(makers.values())
     record = facts | {'settings': settings, 'data': join_data(records), 'encoder_start': starts[0],
                       'versions': versions(), 'started': first['started'], 'finished': True, 'members': member_lines,
                       'threshold': best_threshold(table), 'threshold_table': table.to_dict('list')}

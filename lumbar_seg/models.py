@@ -6,17 +6,21 @@
 __all__ = ['HUB_SWITCHES', 'UNETS', 'ENCODER_LIST', 'DILATED', 'MODELS', 'BASE_CH', 'SAVE_ADVICE', 'FIRST_BYTES', 'WRAPPERS',
            'ANCHORS', 'MAX_NETWORKS', 'DECODERS', 'WITH_ATTENTION', 'MAX_WIDTH', 'UNUSED', 'MIN_TAKEN', 'SimpleUNet',
            'quiet_hub', 'encoder_network', 'encoder_names', 'input_channels', 'size_problem', 'model_problem',
-           'build_model', 'Ensemble', 'save_tensors', 'write_checkpoint', 'save_checkpoint', 'input_multiple',
-           'recorded_network', 'read_state_dict', 'load_checkpoint', 'check_init', 'start_from']
+           'build_model', 'Ensemble', 'save_tensors', 'write_checkpoint', 'save_checkpoint', 'weights_in',
+           'missing_weights', 'input_multiple', 'recorded_network', 'read_state_dict', 'load_checkpoint', 'check_init',
+           'start_from']
 
 # %% ../nbs/23_models.ipynb #f9a39e7f
+import contextlib
 import copy
 import difflib
 import functools
+import logging
 import math
 import os
 import pickle
 import re
+import sys
 import warnings
 import zipfile
 from collections import defaultdict
@@ -77,6 +81,16 @@ def quiet_hub():
     from huggingface_hub import constants
     for switch in HUB_SWITCHES: setattr(constants, switch, True)           # for a library that was imported before
 
+# %% ../nbs/23_models.ipynb #ab81088d
+@contextlib.contextmanager
+def _no_retries_printed():
+    "`huggingface_hub` prints errors only."
+    logger = logging.getLogger('huggingface_hub')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try: yield
+    finally: logger.setLevel(level)
+
 # %% ../nbs/23_models.ipynb #fe9d0ab9
 UNETS = {                # model -> arguments of `smp.Unet`
     'resnet34': {'encoder_name': 'resnet34'},
@@ -103,11 +117,12 @@ def encoder_network(
     if not encoder_weights: return _smp_network(name, None, in_channels), 'random'
     quiet_hub()
     generator_state = torch.get_rng_state()
-    try: return _smp_network(name, encoder_weights, in_channels), encoder_weights
-    except OSError as e:
-        warnings.warn(f'The {encoder_weights} weights of the encoder cannot be downloaded ({type(e).__name__}), so '
-                      'training starts from random weights and needs more epochs. To use them, connect once to the '
-                      'internet and train again.', stacklevel=2)
+    try:
+        with _no_retries_printed(): return _smp_network(name, encoder_weights, in_channels), encoder_weights
+    except OSError:
+        print(f'WARNING: the {encoder_weights} weights of the encoder cannot be downloaded, so training starts from '
+              'random weights and needs more epochs. To use them, connect to the internet once and train again. '
+              'Offline, say so with --encoder-weights none, which saves the wait.', file=sys.stderr)
     torch.set_rng_state(generator_state)       # the failed try drew random numbers; a seed must give the same weights
     return _smp_network(name, None, in_channels), 'random'
 
@@ -335,6 +350,25 @@ def _kind_of_file(path):
     if is_onnx: return f'an ONNX network: a graph without the names of its weights. {SAVE_ADVICE}'
     return ''
 
+# %% ../nbs/23_models.ipynb #2c8ba23f
+_NOT_OFFERED = re.compile(r'.*(\.before-\d+-\d+|_fold\d+of\d+)')
+
+def weights_in(
+    folder: Path, # such as models/; may be missing
+) -> list[Path]: # in the order of their names
+    "The files of weights in a folder, without those that were set aside and those of single folds."
+    files = sorted(Path(folder).glob('*.pth')) if Path(folder).is_dir() else []
+    return [file for file in files if not _NOT_OFFERED.match(file.stem)]
+
+def missing_weights(
+    path: Path, # weights that do not exist
+) -> str: # for a `DataError`
+    "Which weights are missing, which there are in their place, and what to do."
+    others = [file.name for file in weights_in(path.parent)]
+    if not others: return f'There are no weights {path}. Train a model first: `lumbar_seg train`.'
+    return (f'There are no weights {path}. The folder has: {", ".join(others)}. Name one of these (--weights), or '
+            'train a model: `lumbar_seg train`.')
+
 # %% ../nbs/23_models.ipynb #23a0b107
 def _why_not_opened(error, path):
     "The true reason why `weights_only=True` refused a file."
@@ -351,7 +385,7 @@ def _why_not_opened(error, path):
 def _load_content(path):
     "What is in a PyTorch file, without running code from it. `DataError` if it is missing, damaged or more than data."
     if path.is_dir(): raise DataError(f'{path} is a folder, not a file of weights.')
-    if not path.is_file(): raise DataError(f'There are no weights {path}. Train a model first: `lumbar_seg train`.')
+    if not path.is_file(): raise DataError(missing_weights(path))
     kind = _kind_of_file(path)
     if kind: raise DataError(f'{path} is {kind}')
     from safetensors import SafetensorError

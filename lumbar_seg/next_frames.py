@@ -21,7 +21,8 @@ from .frames import folder_masks, frame_files, frame_groups, frame_stem
 from .records import RUN_FILE, file_hash, read_run
 from .display import progress
 from .duplicates import similar_pairs
-from .selection import TOP_N, Selection, propose, require_count, selectable_frames
+from .selection import TOP_N, Selection, held_out_frames, propose, require_count, selectable_frames
+from .models import missing_weights
 from .postprocess import Thresholds
 from .prediction import BATCH_FRAMES, CONFIDENCE, DONE_FILE, Predictor, differing_entries, done_frames
 from .prediction import find_weights, frame_workers, prediction_run, read_confidence
@@ -185,21 +186,20 @@ def _notes(predictor, drawn, groups):
 def select_uncertain(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     n: int = TOP_N, # how many frames to propose
-    weights: str | None = None, # weights to use; default: models/unet_best.pth
+    weights: str | None = None, # weights to use; default: models/unet_best.pth, or the only ones in models/
     device: str = 'auto', # auto, cpu, cuda or mps
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
 ) -> Selection:
     """Copy the `n` raw frames to `to_label/` that a network is least sure of: no two nearly the same, none nearly the
-    same as a drawn one, all groups in turn. Writes `to_label/ranking.csv`. An interrupted run resumes. `DataError` if
-    there are no weights or no frames, if two would be drawn under one name, or if another run is at work there."""
+    same as a drawn one, none that belongs with val or test, all groups in turn. Writes `to_label/ranking.csv`. An
+    interrupted run resumes. `DataError` if there are no weights or no frames, if two would be drawn under one name, or
+    if another run is at work there."""
     paths = Paths(root)
     require_count(n)
     file = find_weights(paths, weights)
-    if not file.exists():
-        raise DataError(f'There is no {file}. Train on the frames that you have drawn (`lumbar_seg train`), name other '
-                        'weights (--weights), or choose by brightness, which needs no network.')
+    if not file.exists(): raise DataError(f'{missing_weights(file)} A choice by brightness needs no network.')
     frames, left_out = selectable_frames(paths)
     drawn = _drawn_frames(paths)
     groups = frame_groups(paths, [f.name for f in [*frames, *drawn]])
@@ -210,7 +210,12 @@ def select_uncertain(
         confidence, unreadable = measure_confidence(paths, predictor, frames, thresholds)
         alike = _near_duplicates([f for f in frames if f.name in confidence], drawn)
         order = sorted(confidence, key=confidence.get)
-        chosen, skipped = diverse_choice(order, groups, alike, {f.name for f in drawn}, n, waiting)
+        held_out, notes = held_out_frames(paths, [f for f in frames if f.name in confidence])
+        free, drawn_names = [name for name in order if name not in held_out], {f.name for f in drawn}
+        chosen, skipped = diverse_choice(free, groups, alike, drawn_names, n, waiting)
+        for name, why in held_out.items():
+            is_drawn = _twin(name, alike, drawn_names, (), ())
+            skipped[name] = is_drawn or f'belongs with val or test: it {why}'
         ranking = _ranking(confidence, groups, chosen, skipped)
-        notes = _notes(predictor, drawn, {name: groups[name] for name in confidence})
+        notes += _notes(predictor, drawn, {name: groups[name] for name in confidence})
         return propose(paths, ranking, n, unreadable + left_out, notes)

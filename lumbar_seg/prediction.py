@@ -35,7 +35,7 @@ from .viz import overlay, show_grid
 from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, image_tensor, input_size
 from .losses import PROBABILITY_THRESHOLD
 from .models import input_channels, input_multiple, load_checkpoint
-from .models import model_problem, recorded_network
+from .models import missing_weights, model_problem, recorded_network, weights_in
 from .training import DEFAULT_RECIPE, RECIPES
 from .metrics import dice
 from .postprocess import Thresholds, postprocess_mask, thresholds_for
@@ -66,14 +66,25 @@ def soft_dice_confidence(
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(probability.dtype)
     return float(2*np.vdot(probability, small)/(probability.sum() + small.sum()))
 
+# %% ../nbs/34_prediction.ipynb #5033ca1b
+def _default_weights(paths, recipe):
+    "The weights of a recipe, or else the only ones there are. `DataError` if there are several others."
+    usual = paths.models/RECIPES[recipe].weights
+    others = weights_in(paths.models)
+    if usual.exists() or not others: return usual
+    if len(others) > 1: raise DataError(missing_weights(usual))
+    print(f'note: there is no {usual.name}, so {others[0].name} is used, the only weights in {paths.models}.')
+    return others[0]
+
 # %% ../nbs/34_prediction.ipynb #d7368d6e
 def find_weights(
     paths: Paths, # data layout
-    weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's
+    weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's, or the only ones
     recipe: str = DEFAULT_RECIPE, # of `RECIPES`
-) -> Path:
-    "Where the weights are: a name alone means models/, and a path means that path."
-    if weights is None: return paths.models/RECIPES[recipe].weights
+) -> Path: # may be missing
+    """Where the weights are: a name alone means models/, and a path means that path. `DataError` if none are named,
+    those of the recipe are missing and there are several others."""
+    if weights is None: return _default_weights(paths, recipe)
     is_name = Path(weights).name == str(weights)
     return paths.models/weights if is_name else Path(weights)
 
@@ -278,13 +289,22 @@ def prediction_run(
 # %% ../nbs/34_prediction.ipynb #2e8c91a4
 _CHANGES_NO_MASK = ('engine', 'thresholds_from', 'min_confidence')             # entries of run.json
 
+_CHANGES_NO_MASK_EITHER = ('plausible_min', 'plausible_max')                   # among its thresholds
+
+def _deciding(run):
+    "The entries of a run that decide its masks."
+    entries = {name: value for name, value in run.items() if name not in _CHANGES_NO_MASK}
+    if not isinstance(entries.get('thresholds'), dict): return entries
+    limits = {name: value for name, value in run['thresholds'].items() if name not in _CHANGES_NO_MASK_EITHER}
+    return entries | {'thresholds': limits}
+
 def differing_entries(
     earlier: dict, # a run, as `RUN_FILE` has it
     run: dict, # from `prediction_run`
 ) -> list[str]: # names of the entries; empty if the two runs give the same masks
     "In what two runs differ, apart from what changes no mask."
-    names = [name for name in {**run, **earlier} if name not in _CHANGES_NO_MASK]
-    return [name for name in names if earlier.get(name) != run.get(name)]
+    before, now = _deciding(earlier), _deciding(run)
+    return [name for name in {**now, **before} if before.get(name) != now.get(name)]
 
 def _require_same_run(mask_dir, overlay_dir, run):
     "`DataError` if the folders hold anything but results of `run`."
@@ -459,7 +479,7 @@ def predict_files(
 # %% ../nbs/34_prediction.ipynb #7f20cbe9
 def predict_folder(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    weights: str | None = None, # weights to use; default: models/unet_best.pth
+    weights: str | None = None, # weights to use; default: models/unet_best.pth, or the only ones in models/
     device: str = 'auto', # auto, cpu, cuda or mps
     batch_size: int | None = None, # frames at a time; default: 1 on a CPU, 8 on an NVIDIA GPU
     replace: bool = False, # set earlier results of another model aside
@@ -483,7 +503,7 @@ def predict_folder(
 # %% ../nbs/34_prediction.ipynb #17edab48
 def show_predictions(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    weights: str | None = None, # weights to use; default: models/unet_best.pth
+    weights: str | None = None, # weights to use; default: models/unet_best.pth, or the only ones in models/
     n: int = 3, # frames of each list
     device: str = 'auto', # auto, cpu, cuda or mps
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights

@@ -159,7 +159,7 @@ CALIBRATION_FRAMES = 100
 
 def quantize(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    weights: str | None = None, # weights to use; default: models/unet_best.pth
+    weights: str | None = None, # weights to use; default: models/unet_best.pth, or the only ones in models/
     n: int = CALIBRATION_FRAMES, # frames of train.txt to choose the integers by
     seed: int = 0, # which ones
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['REVIEW_COLUMNS', 'DECISIONS', 'TAKEN_BACK', 'RESOLVE', 'LOCK_WAIT', 'NOTHING', 'DISPUTE', 'OUTDATED', 'NOT_REVIEWED',
-           'OPEN_STATES', 'LEFT_OUT_STATES', 'UNNAMED', 'ELSEWHERE', 'reviews_path', 'reviewer_key', 'append_reviews',
-           'append_review', 'all_reviews', 'read_reviews', 'plain_decision', 'is_named', 'MaskReviews', 'FrameReviews',
-           'settling', 'review_state', 'counting_review', 'rejected_pairs', 'describe_review', 'DecidedMeanwhile',
-           'ReviewTable', 'ReviewAgreement', 'review_agreement', 'merge_reviews']
+           'OPEN_STATES', 'LEFT_OUT_STATES', 'UNNAMED', 'ORIGINS_FILE', 'ELSEWHERE', 'reviews_path', 'reviewer_key',
+           'add_columns', 'append_reviews', 'append_review', 'all_reviews', 'read_reviews', 'plain_decision',
+           'is_named', 'MaskReviews', 'FrameReviews', 'settling', 'review_state', 'counting_review', 'describe_review',
+           'DecidedMeanwhile', 'ReviewTable', 'rejected_pairs', 'ReviewAgreement', 'review_agreement', 'merge_reviews']
 
 # %% ../nbs/07_reviews.ipynb #432fd278
 import csv
 import hashlib
 import math
 import re
-from dataclasses import dataclass, field
+import unicodedata
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
@@ -22,15 +24,16 @@ from pathlib import Path
 import pandas as pd
 from fastcore.basics import patch
 
-from .layout import DataError, Paths, find_source
-from .storage import atomic_write, csv_rows, exclusive, table_to_append
+from .layout import DataError, Paths, find_source, same_file_key
+from .storage import atomic_write, csv_rows, exclusive, read_text, table_to_append
 from .frames import MaskFiles, pair_files
-from .records import mask_hash
+from .records import content_hash, mask_hash, mask_pixels_hash
 from .display import some_of
 
 # %% ../nbs/07_reviews.ipynb #b050bc1c
-REVIEW_COLUMNS = ['time', 'filename', 'decision', 'note', 'reviewer', 'mask_sha256', 'number', 'settles']
+REVIEW_COLUMNS = ['time', 'filename', 'decision', 'note', 'reviewer', 'mask_sha256', 'number', 'settles', 'mask_pixels']
 _EARLIER_COLUMNS = REVIEW_COLUMNS[:6]        # of files from before decisions were numbered
+_EARLIER_HEADERS = (_EARLIER_COLUMNS, REVIEW_COLUMNS[:8])
 DECISIONS = {'keep': 'kept', 'reject': 'rejected', 'fix': 'to fix'}       # as written -> as shown
 TAKEN_BACK = 'open'            # written when somebody takes back their first decision on a mask
 RESOLVE = 'resolve '           # before a decision that settles a dispute, such as `resolve keep`
@@ -49,8 +52,9 @@ LOCK_WAIT = 10        # seconds to wait while somebody else writes a review or a
 def reviewer_key(
     reviewer: str, # initials or a name, as written
 ) -> str:
-    "Who it is: upper and lower case, and spaces around a name, make no difference."
-    return reviewer.strip().casefold()
+    "Who it is: upper and lower case, kinds of spaces and of accents, and invisible characters make no difference."
+    text = ''.join(c for c in unicodedata.normalize('NFKC', reviewer) if unicodedata.category(c) != 'Cf')
+    return ' '.join(text.casefold().split())
 
 def _next_number(rows, reviewer):
     "The number of a reviewer's next row."
@@ -58,24 +62,29 @@ def _next_number(rows, reviewer):
     return 1 + max([len(own), *(row['number'] for row in own)])
 
 # %% ../nbs/07_reviews.ipynb #09801a4e
-def _with_new_header(path):
+def add_columns(
+    path: Path, # a CSV from `table_to_append`, locked by the caller; may be missing
+    earlier: list[list[str]], # headers that earlier versions wrote
+    columns: list[str], # the header to write
+):
     "Put the new columns into the header of a file that lacks them. Its rows stay, byte by byte."
-    old = ','.join(_EARLIER_COLUMNS).encode()
     content = path.read_bytes() if path.exists() and not path.is_symlink() else b''
     start = content[3:] if content.startswith(b'\xef\xbb\xbf') else content
-    if start[len(old):len(old) + 1] not in (b'\r', b'\n') or not start.startswith(old): return
-    with atomic_write(path) as temporary: temporary.write_bytes(','.join(REVIEW_COLUMNS).encode() + start[len(old):])
+    for header in earlier:
+        old = ','.join(header).encode()
+        if not start.startswith(old) or start[len(old):len(old) + 1] not in (b'\r', b'\n'): continue
+        with atomic_write(path) as temporary: temporary.write_bytes(','.join(columns).encode() + start[len(old):])
 
 def _add_rows(path, rows):
     "Append rows in a single write. The file is locked by the caller."
-    _with_new_header(path)
+    add_columns(path, _EARLIER_HEADERS, REVIEW_COLUMNS)
     values = [[row[column] or '' for column in REVIEW_COLUMNS] for row in rows]
     with table_to_append(path, REVIEW_COLUMNS) as add: add(values)
 
 # %% ../nbs/07_reviews.ipynb #36b4727e
 def append_reviews(
     path: Path, # the CSV; made with a header if it is missing
-    rows: list[dict], # one per decision, with time, filename, decision, note, reviewer and mask_sha256
+    rows: list[dict], # one per decision: time, filename, decision, note, reviewer, mask_sha256; mask_pixels, if known
 ):
     """Add decisions in a single write; each gets the next number of its reviewer. `OSError` if the file cannot be
     written, for instance while Excel has it open; `DataError` if somebody else is writing, or if the file is a link."""
@@ -83,7 +92,7 @@ def append_reviews(
         known, new = _rows_of(path), []
         for row in rows:
             number = row.get('number') or _next_number(known + new, row['reviewer'])
-            new.append({'settles': ''} | row | {'number': number})
+            new.append({'settles': '', 'mask_pixels': ''} | row | {'number': number})
         _add_rows(path, new)
 
 def append_review(
@@ -108,22 +117,37 @@ def _check_time(time, where):
         raise DataError(f"{where}: the time '{time}' is unclear. Write it like 2026-01-31T12:00:00+00:00.") from e
 
 # %% ../nbs/07_reviews.ipynb #04151a77
-def _read_row(fields, where):
-    "The row in our spelling; None for a header or a row that was cut off. `DataError` if a person must look at it."
-    columns, least = len(REVIEW_COLUMNS), len(_EARLIER_COLUMNS)
-    if len(fields) < least or fields[2] == 'decision': return None
+def _was_cut(fields, width):
+    "Did a crash cut off this row, within its hash? Then nothing follows it, unless a spreadsheet program added commas."
+    sha256 = fields[5].strip()
+    if any(fields[6:]): return False
+    if not sha256: return len(fields) == len(_EARLIER_COLUMNS) < width
+    return re.fullmatch('[0-9a-f]{1,63}', sha256) is not None
+
+def _require_whole(fields, where):
+    "`DataError` for a row that names no mask, or has more fields than there are columns."
     is_whole = re.fullmatch('[0-9a-f]{64}', fields[5].strip().casefold())
-    extra = [field for field in fields[columns if is_whole else least:] if field]    # empty ones do no harm
-    if extra: raise DataError(f'{where} has too many fields. Put quotes around a note with a comma.')
-    row = dict(zip(REVIEW_COLUMNS, fields + ['']*columns))
-    row |= {name: row[name].strip() for name in ('time', 'settles')}
-    row |= {name: row[name].strip().casefold() for name in ('decision', 'mask_sha256')}
+    if any(fields[len(REVIEW_COLUMNS):]) or fields[5].strip() and not is_whole:
+        raise DataError(f'{where} has too many fields, or a damaged hash. Put quotes around a note with a comma.')
+    if is_whole: return
+    raise DataError(f'{where} has a decision on {fields[1].strip()}, but no mask_sha256, so nobody can tell which mask '
+                    'it is about. Decide in the browser (`lumbar_seg browse`), and remove the row.')
+
+# %% ../nbs/07_reviews.ipynb #46ef3a26
+def _read_row(fields, where, width):
+    "The row in our spelling; None for a header or a row that was cut off. `DataError` if a person must look at it."
+    if len(fields) < len(_EARLIER_COLUMNS) or fields[2] == 'decision': return None
+    row = dict(zip(REVIEW_COLUMNS, fields + ['']*len(REVIEW_COLUMNS)))
+    row |= {name: row[name].strip() for name in ('time', 'filename', 'settles')}
+    row |= {name: row[name].strip().casefold() for name in ('decision', 'mask_sha256', 'mask_pixels')}
     if row['decision'] not in _WRITTEN:
         raise DataError(f"{where}: '{row['decision']}' is not a decision. Write one of {', '.join(_WRITTEN)}, or "
                         'remove the row.')
-    if not is_whole: return None
+    if _was_cut(fields, width): return None
+    _require_whole(fields, where)
     _check_time(row['time'], where)
-    row['number'] = _checked_number(row['number'], where) if len(fields) >= columns else 0
+    row['number'] = _checked_number(row['number'], where) if len(fields) >= 8 else 0       # a field follows it
+    if not re.fullmatch('[0-9a-f]{64}', row['mask_pixels']): row['mask_pixels'] = ''
     return row
 
 # %% ../nbs/07_reviews.ipynb #f281cfb4
@@ -152,7 +176,7 @@ def _fill_settles(rows):
     "Let each resolution that was written by hand, without a word on what it settles, settle the rows above it."
     for place, row in enumerate(rows):
         if not row['decision'].startswith(RESOLVE) or row['settles']: continue
-        above = [other for other in rows[:place] if other['mask_sha256'] == row['mask_sha256']]
+        above = FrameReviews(rows[:place]).of(row['mask_sha256']).rows
         row['settles'] = ' '.join(map(_row_hash, above)) or NOTHING
     return rows
 
@@ -171,7 +195,8 @@ def _rows_of(path):
             raise DataError(f"{file} is not a table of reviews with the columns {', '.join(REVIEW_COLUMNS)}. If a "
                             'spreadsheet program has saved it in another form, save it with commas, as UTF-8. '
                             'To start over, rename it.')
-        read = [_read_row(fields, f'{file}, row {number}') for number, fields in enumerate(rows, 1)]
+        width = len(rows[0]) if rows else 0
+        read = [_read_row(fields, f'{file}, row {number}', width) for number, fields in enumerate(rows, 1)]
         whole += [row for row in read if row]
     return _fill_settles(whole)
 
@@ -267,12 +292,24 @@ class MaskReviews:
 class FrameReviews:
     "What has been decided about the masks of one frame."
     rows: list[dict] = field(default_factory=list) # every row about it, in the order of the table
+    pixels: dict[str, str] = field(default_factory=dict) # `mask_hash` of its mask now -> `mask_pixels_hash`, if needed
 
     def of(self,
         sha256: str, # `mask_hash` of a mask
     ) -> MaskReviews:
-        "What has been decided about one of its masks."
-        return MaskReviews([row for row in self.rows if row['mask_sha256'] == sha256])
+        "What has been decided about one of its masks, be it in this file or, with the same pixels, in another."
+        pixels = {row['mask_pixels'] for row in self.rows if row['mask_sha256'] == sha256}
+        same = (pixels | {self.pixels.get(sha256, '')}) - {''}
+        return MaskReviews([row for row in self.rows if row['mask_sha256'] == sha256 or row['mask_pixels'] in same])
+
+    def knowing(self,
+        mask: MaskFiles, # of the frame, as it is now
+    ) -> 'FrameReviews':
+        "The same, with the pixels of this mask. It is decoded only where a row about another file may be about it."
+        sha256 = mask_hash(mask)
+        if any(row['mask_pixels'] for row in self.rows if row['mask_sha256'] == sha256): return self
+        if not any(row['mask_pixels'] for row in self.rows): return self
+        return replace(self, pixels={sha256: _pixels_or_none(mask)})
 
     def state(self,
         sha256: str, # `mask_hash` of the mask as it is now
@@ -282,6 +319,10 @@ class FrameReviews:
         if state != NOT_REVIEWED: return state
         others = {row['mask_sha256'] for row in self.rows}
         return OUTDATED if any(self.of(other).opinions() for other in others) else NOT_REVIEWED
+
+def _pixels_or_none(mask):
+    try: return mask_pixels_hash(mask)
+    except DataError: return ''                  # it cannot be used in any case
 
 def settling(
     reviews: MaskReviews, # of a mask in dispute
@@ -295,52 +336,23 @@ def review_state(
     reviews: FrameReviews | None, # of its frame, from `read_reviews`; None if there are none
 ) -> str: # kept, rejected, to fix, in dispute, outdated or not reviewed
     "Where the review of one frame stands. The mask is read only if there is a review."
-    return reviews.state(mask_hash(mask)) if reviews else NOT_REVIEWED
+    return reviews.knowing(mask).state(mask_hash(mask)) if reviews and reviews.rows else NOT_REVIEWED
 
 def counting_review(
     mask: MaskFiles, # as it is now
     reviews: FrameReviews | None, # of its frame, from `read_reviews`; None if there are none
 ) -> dict | None: # `REVIEW_COLUMNS`
     "The decision that made the state of a mask; None in a dispute, or if there is no decision on this mask."
-    return reviews.of(mask_hash(mask)).counting() if reviews else None
-
-# %% ../nbs/07_reviews.ipynb #325c09cc
-def _reason(reviews):
-    "Why a mask with these decisions must not be used, in words."
-    row = reviews.counting()
-    if row: return f'its mask was {describe_review(row)}'
-    said = [f"{row['reviewer'] or 'someone'}: {plain_decision(row)}" for row in reviews.opinions().values()]
-    return f'its mask is {DISPUTE} ({", ".join(said)})'
-
-def _shows_bone(mask):
-    try: return bool(mask.read().any())
-    except DataError: return True                # it cannot be used in any case
-
-# %% ../nbs/07_reviews.ipynb #afad2f0d
-def rejected_pairs(
-    paths: Paths, # data layout
-) -> dict[str, str]: # file name of the frame -> why
-    """The frames whose manual mask, as it is now, was rejected, is to be fixed, or is in dispute. `DataError` if the
-    table of reviews cannot be read."""
-    reviews = read_reviews(reviews_path(paths, 'manual'))
-    if not reviews or not paths.images.is_dir(): return {}
-    pairs, found = pair_files(paths.images, paths.masks_manual).pairs, {}
-    renamed = FrameReviews([row for name, frame in reviews.items() if name not in pairs for row in frame.rows])
-    for name, (_, mask) in pairs.items():
-        if name not in reviews and not renamed.rows: continue
-        sha256 = mask_hash(mask)
-        about = reviews[name].of(sha256) if name in reviews else renamed.of(sha256)
-        if about.state not in LEFT_OUT_STATES: continue
-        if name not in reviews and not _shows_bone(mask): continue
-        found[name] = _reason(about)
-    return found
+    return reviews.knowing(mask).of(mask_hash(mask)).counting() if reviews and reviews.rows else None
 
 # %% ../nbs/07_reviews.ipynb #3e6cee12
+_DECIDED = {'keep': 'kept', 'reject': 'rejected', 'fix': 'marked to be fixed'}
+
 def describe_review(
     row: dict, # a decision
 ) -> str: # such as "rejected on 2026-01-31T12:00:00+00:00 by AB: too dark"
     "A decision in words."
-    decision = DECISIONS.get(plain_decision(row), 'taken back')
+    decision = _DECIDED.get(plain_decision(row), 'taken back')
     if row['decision'].startswith(RESOLVE): decision += ', to settle a dispute,'
     text = f"{decision} on {row['time']} by {row['reviewer'] or 'someone'}"
     return f"{text}: {row['note']}" if row['note'] else text
@@ -356,11 +368,15 @@ def _file_state(path):
 
 # %% ../nbs/07_reviews.ipynb #dadc9901
 class ReviewTable:
-    "The decisions on each frame, in a file that others write to as well. `DataError` as in `read_reviews`."
+    """The decisions on each frame, in a file that others write to as well. With the masks as they are now, decisions
+    are found by the mask where a frame was renamed, or a mask saved again. `DataError` as in `read_reviews`."""
     def __init__(self,
         path: Path, # reviews_<source>.csv; may be missing
+        masks: dict[str, MaskFiles] | None = None, # file name of each frame of the source -> its mask; may be missing
+        others: bool = False, # do decisions on the same mask as one of another source count?
     ):
-        self.path = path
+        self.path, self.masks, self.others = path, masks or {}, others
+        self.names = {same_file_key(name): name for name in self.masks}
         self.frames = {}      # file name -> its `FrameReviews`
         self._state = None    # of the files, when they were read
         self.refresh()
@@ -369,7 +385,11 @@ class ReviewTable:
         name: str, # file name of a frame
     ) -> FrameReviews:
         "All decisions on a frame."
-        return self.frames.get(name) or FrameReviews()
+        own, mask = self.frames.get(name) or FrameReviews(), self.masks.get(name)
+        if not (self.frames or self._elsewhere) or mask is None or not mask.exists(): return own
+        about = own.knowing(mask).of(mask_hash(mask)).rows
+        moved = self._moved_rows(name, mask, about)
+        return FrameReviews(self._other_rows(name, mask, moved + about) + moved + own.rows).knowing(mask)
 
     def last(self,
         name: str, # file name of a frame
@@ -378,16 +398,75 @@ class ReviewTable:
         rows = self.get(name).rows
         return rows[-1] if rows else None
 
+# %% ../nbs/07_reviews.ipynb #dc632bfb
+def _shows_bone(mask):
+    try: return bool(mask.read().any())
+    except DataError: return True                # it cannot be used in any case
+
+@patch
+def _present_name(self: ReviewTable, written):
+    return written if written in self.masks else self.names.get(same_file_key(written), written)
+
+@patch
+def _group(self: ReviewTable, frames):
+    "Take over these decisions: by the name that the frame has now, and by mask."
+    self.frames, self._by_mask, self._elsewhere = {}, defaultdict(list), defaultdict(list)
+    self._knows_pixels = False
+    for written, frame in frames.items():
+        name = self._present_name(written)
+        self.frames.setdefault(name, FrameReviews()).rows += frame.rows
+        for row in frame.rows: self._index(name, row)
+    for file in _tables_of_others(self.path) if self.others else []:
+        for written, frame in read_reviews(file).items():
+            for row in frame.rows: self._elsewhere[self._present_name(written), row['mask_sha256']].append(row)
+
+@patch
+def _index(self: ReviewTable, name, row):
+    self._knows_pixels |= bool(row['mask_pixels'])
+    for sha256 in {row['mask_sha256'], row['mask_pixels']} - {''}: self._by_mask[sha256].append((name, row))
+
+def _tables_of_others(path):
+    "The tables of reviews of all other sources of the root."
+    paths = Paths(path.parent)
+    names = ['manual', 'pred', 'pseudo', *(folder.parent.name for folder in sorted(paths.reports.glob('*/masks')))]
+    files = [reviews_path(paths, name) for name in names]
+    return [file for file in files if file.name != path.name and file.exists()]
+
+@patch
+def _other_rows(self: ReviewTable, name, mask, own):
+    "Decisions on this mask, on the same frame, as one of another source, by people without a decision here."
+    here = {reviewer_key(row['reviewer']) for row in own}
+    found = self._elsewhere.get((name, content_hash(mask)), []) if self._elsewhere else []
+    return [row for row in found if reviewer_key(row['reviewer']) not in here]
+
+@patch
+def _has_moved(self: ReviewTable, name, row):
+    "Is a decision no longer about the mask of the frame with this name?"
+    mask = self.masks.get(name)
+    if mask is None or not mask.exists(): return True
+    return row not in self.frames[name].knowing(mask).of(mask_hash(mask)).rows
+
+@patch
+def _moved_rows(self: ReviewTable, name, mask, own):
+    "Decisions on this mask that were made under another name; `own` are those under its own."
+    hashes = [mask_hash(mask), *dict.fromkeys(row['mask_pixels'] for row in own if row['mask_pixels'])]
+    is_drawn = self.path.name == reviews_path(Paths(), 'manual').name        # other masks are written by us alone
+    if len(hashes) == 1 and is_drawn and self._knows_pixels: hashes.append(_pixels_or_none(mask))
+    rows = []
+    for other, row in [pair for sha256 in hashes for pair in self._by_mask.get(sha256, [])]:
+        if other != name and row not in rows and self._has_moved(other, row): rows.append(row)
+    return rows if rows and _shows_bone(mask) else []
+
 # %% ../nbs/07_reviews.ipynb #0017e807
 @patch
 def refresh(self: ReviewTable) -> set[str]: # file names of the frames with new rows
     "Read the file again if it has changed."
     state = _file_state(self.path)
     if state == self._state: return set()
-    frames = read_reviews(self.path)
-    changed = {name for name in frames.keys() | self.frames.keys() if frames.get(name) != self.frames.get(name)}
-    self.frames, self._state = frames, state
-    return changed
+    before = self.frames
+    self._group(read_reviews(self.path))
+    self._state = state
+    return {name for name in self.frames.keys() | before.keys() if self.frames.get(name) != before.get(name)}
 
 # %% ../nbs/07_reviews.ipynb #b00afd49
 def _require_unseen(name, latest, seen):
@@ -398,7 +477,7 @@ def _require_unseen(name, latest, seen):
 
 @patch
 def add(self: ReviewTable,
-    row: dict, # time, filename, decision, note, reviewer and mask_sha256
+    row: dict, # time, filename, decision, note, reviewer and mask_sha256; mask_pixels is added where the mask is known
     seen: dict | None, # the `last` row on the frame when the decision was made
 ) -> dict: # the row as it was written
     """Add a decision. A resolution settles all opinions on its mask. `DecidedMeanwhile` if the last row on the frame is
@@ -408,15 +487,70 @@ def add(self: ReviewTable,
         self.refresh()
         _require_unseen(name, self.last(name), seen)
         every = [known for frame in self.frames.values() for known in frame.rows]
-        new = {'settles': ''} | row | {'number': _next_number(every, row['reviewer'])}
+        new = {'settles': '', 'mask_pixels': ''} | row | {'number': _next_number(every, row['reviewer'])}
+        new['mask_pixels'] = new['mask_pixels'] or self._pixels_of(name, row['mask_sha256'])
         if new['decision'].startswith(RESOLVE):
             if not is_named(new['reviewer']): raise DataError('Only somebody with a name can settle a dispute.')
             new |= settling(self.get(name).of(new['mask_sha256']))
         _add_rows(self.path, [new])
-        written = _read_row([str(new[column]).replace('\0', '') for column in REVIEW_COLUMNS], self.path)
+        written = _read_row([str(new[column]).replace('\0', '') for column in REVIEW_COLUMNS], self.path,
+                            len(REVIEW_COLUMNS))
         self.frames.setdefault(name, FrameReviews()).rows.append(written)
+        self._index(name, written)
         self._state = _file_state(self.path)
     return written
+
+@patch
+def _pixels_of(self: ReviewTable, name, sha256):
+    "`mask_pixels_hash` of the mask of a frame if it is the one with this hash; else empty."
+    mask = self.masks.get(name)
+    if mask is None or not mask.exists() or mask_hash(mask) != sha256: return ''
+    return _pixels_or_none(mask)
+
+# %% ../nbs/07_reviews.ipynb #325c09cc
+def _reason(reviews):
+    "Why a mask with these decisions must not be used, in words; empty if it may be."
+    if reviews.state not in LEFT_OUT_STATES: return ''
+    row = reviews.counting()
+    if row: return f'its mask was {describe_review(row)}'
+    said = [f"{row['reviewer'] or 'someone'}: {plain_decision(row)}" for row in reviews.opinions().values()]
+    return f'its mask is {DISPUTE} ({", ".join(said)})'
+
+ORIGINS_FILE = 'origins.csv'              # in `masks_manual/`: what each saved drawing was begun on, see page *Origins*
+
+def _drawn_masks(paths):
+    "Hashes of the files and of the pixels of all drawings that were saved in the browser."
+    file = paths.masks_manual/ORIGINS_FILE
+    if not file.exists(): return set()
+    header, *rows = csv_rows(read_text(file).replace('\0', '')) or [[]]
+    named = [dict(zip(header, row)) for row in rows]
+    drawn = [row for row in named if not row.get('command')]             # a command has changed the others
+    return {row.get(name) for row in drawn for name in ('mask_sha256', 'mask_pixels')} - {'', None}
+
+def _outdated_reason(reviews, mask, drawn):
+    "Why a mask must not be used that has taken the place of a rejected one, in words; empty if it may be."
+    judged = [row for row in reviews.rows if reviews.of(row['mask_sha256']).opinions()]
+    before = _reason(reviews.of(judged[-1]['mask_sha256'])) if judged else ''
+    if not before or {content_hash(mask), _pixels_or_none(mask)} & drawn: return ''
+    return f'{before}; another mask lies there now, and nobody has judged that one'
+
+# %% ../nbs/07_reviews.ipynb #afad2f0d
+def rejected_pairs(
+    paths: Paths, # data layout
+) -> dict[str, str]: # file name of the frame -> why
+    """The frames whose manual mask, as it is now, was rejected, is to be fixed, or is in dispute, or has taken the
+    place of such a mask without being drawn in the browser or judged. `DataError` if the table cannot be read."""
+    pairs = pair_files(paths.images, paths.masks_manual).pairs if paths.images.is_dir() else {}
+    masks, found = {name: mask for name, (_, mask) in pairs.items()}, {}
+    table = ReviewTable(reviews_path(paths, 'manual'), masks, others=True)
+    drawn = _drawn_masks(paths) if table.frames else set()
+    for name, (_, mask) in pairs.items():
+        reviews = table.get(name)
+        if not reviews.rows: continue
+        about = reviews.of(mask_hash(mask))
+        why = _reason(about) if about.opinions() else _outdated_reason(reviews, mask, drawn)
+        if why: found[name] = why
+    return found
 
 # %% ../nbs/07_reviews.ipynb #858d3095
 @dataclass
@@ -425,7 +559,7 @@ class ReviewAgreement:
     table: pd.DataFrame # a row for each pair of reviewers: first, second, masks, agreement, kappa
     differing: pd.DataFrame # a row for each mask a pair disagrees on: filename, and what each decided
     disputes: list[str] = field(default_factory=list) # frames with a mask in dispute
-    unclear: list[str] = field(default_factory=list) # a line for each decision of one person that differs in two files
+    unclear: list[str] = field(default_factory=list) # a line for each doubt about who has decided what
     added: int = 0 # rows that a merge has added
 
     def __str__(self):
@@ -456,12 +590,19 @@ def _compare_reviewers(both, first, second):
     return row, differing
 
 # %% ../nbs/07_reviews.ipynb #bc7933f4
+def _rows_by_mask(rows):
+    "(file name, hash of the mask) -> rows. The hash is that of its pixels, if it is known."
+    pixels = {row['mask_sha256']: row['mask_pixels'] for row in rows if row['mask_pixels']}
+    found = {}
+    for row in rows:
+        mask = pixels.get(row['mask_sha256'], row['mask_sha256'])
+        found.setdefault((row['filename'], mask), []).append(row)
+    return found
+
 def _judgments(rows):
     "The latest judgment of each reviewer on each mask, as a table: masks down, reviewers across."
-    by_mask, names, table = {}, {}, []
-    for row in rows:
-        if row['decision'].startswith(RESOLVE): continue
-        by_mask.setdefault((row['filename'], row['mask_sha256']), []).append(row)
+    names, table = {}, []
+    by_mask = _rows_by_mask([row for row in rows if not row['decision'].startswith(RESOLVE)])
     for mask, own in by_mask.items():
         for who, row in MaskReviews(own).opinions().items():
             name = names.setdefault(who, row['reviewer'].strip() or 'someone')
@@ -491,8 +632,8 @@ def review_agreement(
 
 # %% ../nbs/07_reviews.ipynb #c491245f
 def _content(row):
-    "A row without its reviewer, to compare."
-    return tuple(row[name] for name in REVIEW_COLUMNS if name != 'reviewer')
+    "A row without its reviewer, to compare. An earlier version may have left out the pixels."
+    return tuple(row[name] for name in REVIEW_COLUMNS if name not in ('reviewer', 'mask_pixels'))
 
 def _people(rows):
     "What each person without a name has decided: '' or 'unnamed-...' -> contents of the rows."
@@ -514,6 +655,16 @@ def _our_names(rows, theirs, file):
 ELSEWHERE = ' (elsewhere)'          # follows the name of a person whose decisions in two files contradict each other
 
 def _mask_key(row, reviewer): return row['filename'], row['mask_sha256'], reviewer_key(reviewer)
+
+def _twice_named(ours, new):
+    "A line for each two names whose decisions are the same to the second."
+    known, pairs = defaultdict(set), Counter()
+    for row in ours: known[_content(row)].add(row['reviewer'].strip())
+    for row in new:
+        for other in known[_content(row)]:
+            if reviewer_key(other) != reviewer_key(row['reviewer']): pairs[other, row['reviewer'].strip()] += 1
+    return [f'{first} and {second} have made {n} equal decisions at the same time. If this is one person under two '
+            'names, give these rows one name.' for (first, second), n in pairs.items() if first and second]
 
 def _latest_of_all(rows):
     "`_mask_key` -> the latest row."
@@ -567,5 +718,5 @@ def merge_reviews(
         new, unclear = _new_rows(ours, theirs, other), _unclear_decisions(ours, theirs)
         if new: _add_rows(path, new)
     agreement = review_agreement(path)
-    agreement.added, agreement.unclear = len(new), sorted(unclear.values())
+    agreement.added, agreement.unclear = len(new), sorted(unclear.values()) + _twice_named(ours, new)
     return agreement

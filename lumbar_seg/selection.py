@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'JOURNALS', 'MAX_NAMED', 'BAND', 'TOP_FRACTION', 'TOP_N', 'MoveReport', 'is_half_moved', 'move_annotated',
-           'band_score', 'require_count', 'rank_frames', 'Selection', 'selectable_frames', 'propose', 'select_frames']
+           'band_score', 'require_count', 'rank_frames', 'Selection', 'selectable_frames', 'held_out_frames', 'propose',
+           'select_frames']
 
 # %% ../nbs/15_selection.ipynb #3a36ac66
 import errno
@@ -25,6 +26,7 @@ from .frames import adopt_pattern, folder_masks, frame_files, frame_problems, fr
 from .frames import problem_lines, require_own_masks
 from .records import file_hash
 from .display import as_html, progress, some_of
+from .splits import PARTS, held_out_twins, read_splits
 
 # %% ../nbs/15_selection.ipynb #7daf18fe
 SHOWN = 10               # names of frames in a line of a report
@@ -289,7 +291,8 @@ class Selection:
 
     def __str__(self):
         n_selected = int(self.ranking.selected.sum())
-        lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, {self.copied} newly copied']
+        lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, '
+                 f'{self.copied} newly copied to to_label/']
         lines += [f'note: {line}' for line in self.notes]
         lines += [f'ERROR: {line}' for line in self.unreadable]
         return '\n'.join(lines)
@@ -306,6 +309,26 @@ def selectable_frames(
     frames = [f for f in raw if frame_stem(f) not in drawn and f not in problems]
     return frames, problem_lines(problems.values()) + unread_lines(paths.raw_unlabelled)
 
+# %% ../nbs/15_selection.ipynb #88d8b222
+def held_out_frames(
+    paths: Paths, # data layout
+    frames: list[Path], # raw frames, the most wanted first
+    enough: int | None = None, # stop when so many others are found; default: look at all
+) -> tuple[dict[str, str], list[str]]: # file name -> why it belongs with val or test; a line for the user, if any do
+    "Which frames belong with val or test, so that nothing may be learned from them. None if there are no lists yet."
+    if not all((paths.splits/f'{part}.txt').exists() for part in PARTS): return {}, []
+    held_out, step = {}, 2*enough if enough else max(1, len(frames))
+    try:
+        splits = read_splits(paths)
+        for start in range(0, len(frames), step):
+            held_out |= held_out_twins(paths, splits, frames[start:start + step])
+            if enough and start + step - len(held_out) >= enough: break
+    except DataError as e: return {}, [f'It is not known which frames belong with val or test. {e}']
+    if not held_out: return {}, []
+    name, why = next(iter(held_out.items()))
+    return held_out, ['Frames that belong with val or test are not proposed, since nothing may be learned from them: '
+                      f'{len(held_out)}, such as {name}, which {why}.']
+
 # %% ../nbs/15_selection.ipynb #ec9368cb
 def _copy_chosen(paths, names):
     "How many were newly copied to to_label/. `DataError` if two frames would be drawn under one name."
@@ -319,6 +342,18 @@ def _copy_chosen(paths, names):
             copied += 1
     return copied
 
+# %% ../nbs/15_selection.ipynb #15f4d20e
+def _count_notes(paths, chosen, n):
+    "What to say if fewer can be chosen than asked for, or if other frames lie in to_label/ already."
+    notes, present = [], {f.name for f in image_files(paths.to_label)} if paths.to_label.is_dir() else set()
+    others = len(present - set(chosen))
+    asked = f'{n} frames are the default (--n)' if n == TOP_N else f'You asked for {n} frames'
+    if len(chosen) < n: notes.append(f'{asked}, and {len(chosen)} can be chosen.')
+    if others:
+        notes.append(f'{others} of the {len(present)} frames in to_label/ are not among the chosen ones: they come '
+                     'from an earlier choice, or you put them there. Remove those that you do not want to draw.')
+    return notes
+
 # %% ../nbs/15_selection.ipynb #a683d0db
 def propose(
     paths: Paths, # data layout; `exclusive(paths.to_label)` must be held
@@ -328,11 +363,10 @@ def propose(
     notes: list[str] = (), # what else the user must know
 ) -> Selection:
     "Copy the selected frames to `to_label/`, and write `to_label/ranking.csv`. Earlier copies stay as they are."
-    n_selected = int(ranking.selected.sum())
-    too_few = [f'You asked for {n} frames, and {n_selected} can be chosen.'] if n_selected < n else []
-    copied = _copy_chosen(paths, ranking.filename[ranking.selected == 1])
+    chosen = ranking.filename[ranking.selected == 1]
+    copied = _copy_chosen(paths, chosen)
     write_keeping(paths.to_label/'ranking.csv', csv_text(ranking))
-    return Selection(ranking, copied, unreadable, too_few + list(notes))
+    return Selection(ranking, copied, unreadable, _count_notes(paths, chosen, n) + list(notes))
 
 # %% ../nbs/15_selection.ipynb #63c6f6ce
 def select_frames(
@@ -342,9 +376,9 @@ def select_frames(
     band_bottom: float = BAND[1], # lower edge of the depth band
     top_fraction: float = TOP_FRACTION, # share of the band's brightest pixels that is averaged
 ) -> Selection:
-    """Rank the raw frames that have no mask by `band_score`, and copy the best `n` to `to_label/`.
-    Writes `to_label/ranking.csv`. `DataError` if there is no frame, if two would be drawn under one name, or if another
-    run is at work there."""
+    """Rank the raw frames that have no mask by `band_score`, and copy the best `n` to `to_label/`, without those that
+    belong with val or test. Writes `to_label/ranking.csv`. `DataError` if there is no frame, if two would be drawn
+    under one name, or if another run is at work there."""
     paths = Paths(root)
     if not 0 <= band_top < band_bottom <= 1:
         raise DataError(f'band_top ({band_top}) must be below band_bottom ({band_bottom}), both from 0 to 1.')
@@ -353,5 +387,7 @@ def select_frames(
     frames, left_out = selectable_frames(paths)
     with exclusive(paths.to_label):
         ranking, unreadable = rank_frames(frames, (band_top, band_bottom), top_fraction)
-        ranking['selected'] = (ranking['rank'] <= n).astype(int)
-        return propose(paths, ranking, n, unreadable + left_out)
+        held_out, notes = held_out_frames(paths, [paths.raw_unlabelled/name for name in ranking.filename], n)
+        may_be_chosen = ~ranking.filename.isin(held_out.keys())
+        ranking['selected'] = (may_be_chosen & (may_be_chosen.cumsum() <= n)).astype(int)
+        return propose(paths, ranking, n, unreadable + left_out, notes)

@@ -22,7 +22,7 @@ from .layout import unread_in, unread_lines
 from .storage import exclusive, json_text, read_text, setting_aside
 from .frames import boneless_frames, column_hints, frame_groups, group_note, named_groups, pair_files
 from .frames import read_split_settings, require_agreement, unreadable_cells
-from .records import teacher_overlap, text_hash
+from .records import find_record, model_overlap, teacher_overlap, text_hash
 from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
 from .origins import mask_origins
@@ -271,6 +271,17 @@ def _write_lists(paths, parts, settings):
         for temporary, text in zip(temporaries, contents.values(), strict=True):
             temporary.write_text(text, encoding='utf-8', newline='\n')
 
+# %% ../nbs/14_splits.ipynb #266609f1
+def _mask_makers(paths, splits, origins):
+    """For each model that began masks in train: the first of them, whether there is a record of the model, and the
+    frames of val and test that it knows."""
+    makers = {}
+    for name in splits.train:
+        if name in origins: makers.setdefault(origins[name].weights_sha256, name)
+    for sha256, name in makers.items():
+        record = find_record(paths, sha256)
+        yield name, 'data' in record, model_overlap(paths, record, splits.val, splits.test, splits.train)
+
 # %% ../nbs/14_splits.ipynb #72746512
 def make_splits(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -305,7 +316,11 @@ def make_splits(
     settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern or None,
                 'min_similarity': min_similarity, 'joined': joined}
     _write_lists(paths, parts, settings)
-    return read_splits(paths)
+    splits = read_splits(paths)
+    for name, _, known in _mask_makers(paths, splits, report.origins):
+        if known: print(f'WARNING: {report.origins[name].weights}, which began the train mask of {name}, knows '
+                        f'{len(known)} frames of val and test, such as {known[0]}. See `lumbar_seg audit`.')
+    return splits
 
 # %% ../nbs/14_splits.ipynb #c5a8d07e
 def _min_similarity(paths):
@@ -371,6 +386,9 @@ LEAKS = {           # finding -> what to do
     'pseudo-labels by a model that knows held-out frames':
         'Train that model again on the current lists, '
         'then run `lumbar_seg pseudo --replace` and `lumbar_seg pseudo-set`.',
+    'train masks begun by a model that knows held-out frames':
+        'Draw these train masks anew on empty frames, or take them out of train; or go back to the lists that the '
+        'model was trained with.',
 }
 DOUBTS = {
     'mask that may be wrong': 'Run `lumbar_seg check`, which says what to do.',
@@ -384,6 +402,8 @@ NOTES = {
     'similar pictures with two masks': REMEDIES['similar pictures with two masks'],
     'held-out frame waits to be drawn': 'Remove it from to_label, or make new lists once it is drawn.',
     'one picture under two names': REMEDIES['one picture under two names'],
+    'train mask begun by a model without a record':
+        'Nobody can check whether that model was trained on frames of val or test. Put its record beside its weights.',
     'sibling names on two sides': 'If they show one patient, give them one group in frames.csv and split again.',
 }
 
@@ -491,12 +511,23 @@ def _mask_findings(paths, part_of):
         kind, file, details = problem
         yield _Finding('mask that may be wrong', file.name, f'{kind}: {details}', part_of[name])
 
-def _begun_findings(paths, part_of):
-    "Masks in val and test that a model began."
+def _maker_findings(paths, splits, origins):
+    "Train masks that were begun by a model that knows frames of val or test, or about which nobody knows."
+    for name, is_recorded, known in _mask_makers(paths, splits, origins):
+        if not is_recorded:
+            yield _Finding('train mask begun by a model without a record', name, str(origins[name]), 'train')
+        for held_out in known:
+            yield _Finding('train masks begun by a model that knows held-out frames', held_out,
+                           f'and the train mask of {name}', origins[name].weights)
+
+def _begun_findings(paths, splits, part_of):
+    "Masks in val and test that a model began, and what is wrong with such masks in train."
     pairs = pair_files(paths.images, paths.masks_manual).pairs
-    held_out = [pairs[name] for name, part in part_of.items() if part != 'train' and name in pairs]
-    for name, origin in mask_origins(paths, held_out).items():
-        yield _Finding('held-out mask that a model began', name, str(origin), part_of[name])
+    origins = mask_origins(paths, [pairs[name] for name in part_of if name in pairs])
+    for name, origin in origins.items():
+        part = part_of[name]
+        if part != 'train': yield _Finding('held-out mask that a model began', name, str(origin), part)
+    yield from _maker_findings(paths, splits, origins)
 
 def _cell_findings(paths, part_of):
     "Cells of has_bone that cannot be read."
@@ -538,7 +569,7 @@ def audit_splits(
     group_of = frame_groups(paths, list(part_of))
     found = [*_group_findings(part_of, group_of), *_sibling_findings(part_of, group_of),
              *_picture_findings(paths, part_of, min_similarity), *_mask_findings(paths, part_of),
-             *_begun_findings(paths, part_of), *_cell_findings(paths, part_of),
+             *_begun_findings(paths, splits, part_of), *_cell_findings(paths, part_of),
              *_pseudo_findings(paths, splits), *_waiting_findings(paths, splits)]
     order = list(LEAKS | DOUBTS | NOTES)
     found.sort(key=lambda row: order.index(row.finding))

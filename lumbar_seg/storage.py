@@ -491,6 +491,8 @@ def _remove_abandoned():
         shutil.rmtree(marker.parent, ignore_errors=True)
 
 # %% ../nbs/01_storage.ipynb #36bf18ba
+_ENDING_SIGNALS = ('SIGTERM', 'SIGHUP', 'SIGBREAK', 'SIGQUIT', 'SIGXCPU', 'SIGUSR1', 'SIGUSR2', 'SIGALRM')   # if known
+
 def _remove_at_signal(number):
     "Let a signal remove the temporary folders before it does what it did until now."
     before = signal.getsignal(number)
@@ -509,7 +511,7 @@ def _prepare_removal():
     atexit.register(_remove_temporary_folders)
     _remove_abandoned()
     if threading.current_thread() is not threading.main_thread(): return        # Python sets signals only there
-    for name in ('SIGTERM', 'SIGHUP', 'SIGBREAK'):              # the second is not on Windows, the third only there
+    for name in _ENDING_SIGNALS:
         if hasattr(signal, name): _remove_at_signal(getattr(signal, name))
 
 def temporary_folder() -> Path: # readable by you alone

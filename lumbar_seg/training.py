@@ -30,7 +30,8 @@ from .layout import DataError, Paths, natural_key, recorded_text, require_folder
 from .storage import atomic_write, checked_settings, exclusive, is_there, json_text, read_json
 from .storage import require_space, set_aside, setting_aside, write_json
 from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
-from .records import keep_other_record, mask_extent, pairs_record, record_path, recorded_history
+from .records import keep_other_record, mask_extent, mask_maker_records, pairs_record, record_path
+from .records import recorded_history
 from .records import run_differences, run_identity, set_extent, teacher_record, utc_now, versions
 from .records import without_folders
 from .display import progress
@@ -533,7 +534,7 @@ def _warn_of_start(init, paths):
 
 # %% ../nbs/24_training.ipynb #16595e25
 def _begun_by_models(paths, train, val):
-    "How many drawn masks of each list a model began. Prints a warning if there are any on the val list."
+    "The origins of the drawn masks of each list that a model began. Warns if there are any on the val list."
     drawn = {'train': [pair for pair in train.files if pair[0].parent == paths.images], 'val': val.files}
     origins = {part: mask_origins(paths, pairs) for part, pairs in drawn.items()}
     lines = []
@@ -542,7 +543,7 @@ def _begun_by_models(paths, train, val):
         lines.append(f"WARNING: a model began the masks of {len(origins['val'])} frames of val.txt, such as {name} "
                      f'({origin}). They favor networks that make the same mistakes, so val Dice is too good.')
     for line in lines: print(line)
-    return {part: len(found) for part, found in origins.items()}, lines
+    return origins, lines
 
 # %% ../nbs/24_training.ipynb #24c0d224
 def _new_record(config, paths, loaders, device, extra):
@@ -552,7 +553,8 @@ def _new_record(config, paths, loaders, device, extra):
             'warnings': _print_warnings(paths, train_data, val_data, config.pseudo),
             'train': pairs_record(train_data.files), 'val': pairs_record(val_data.files)}
     require_one_mask(train_data.files, data['train']['frames'])
-    data['begun_by_models'], lines = _begun_by_models(paths, train_data, val_data)
+    origins, lines = _begun_by_models(paths, train_data, val_data)
+    data['begun_by_models'] = {part: len(found) for part, found in origins.items()}
     data['warnings'] += lines
     extent = _drawn_extent(paths, train_data)
     if extent: data['extent'] = extent
@@ -567,6 +569,9 @@ def _new_record(config, paths, loaders, device, extra):
         data['warnings'] += _warn_of_start(record['init'], paths)
     teacher = teacher_record(paths) if config.pseudo else {}
     if teacher: record['teacher'] = teacher
+    weights = {origin.weights_sha256: origin.weights for origin in origins['train'].values()}
+    makers = mask_maker_records(paths, weights)          # what they had seen, the new weights see in their masks
+    if makers: record['mask_makers'] = makers
     if is_there(paths.thresholds): record['thresholds'] = read_json(paths.thresholds)
     return record
 
@@ -703,19 +708,21 @@ def size_for(
 # %% ../nbs/24_training.ipynb #4db255ea
 def _thin_bone(loaders, size):
     "Print a warning of masks whose bone gets lost in the input, and return it. `DataError` if it is lost in all."
-    lines = []
+    advice, thin, counts = 'Use a larger --img-size, or draw bone as thick as it is.', {}, []
     for part, data in (('train', loaders.train.dataset), ('val', loaders.val.dataset)):
-        thin = {name: pixels for name, pixels in data.bone_pixels.items() if pixels < 1}
-        if not thin: continue
-        name = min(sorted(thin, key=natural_key), key=thin.get)                      # whatever thread was first
-        advice = 'Use a larger --img-size, or draw bone as thick as it is.'
+        found = {name: pixels for name, pixels in data.bone_pixels.items() if pixels < 1}
+        if not found: continue
         if not any(data.bone_pixels.values()):
-            raise DataError(f'At {size} pixels, the bone of every mask of {part}.txt, such as that of {name}, is so '
-                            f'thin that nothing is left of it. {advice}')
-        lines.append(f'WARNING: at {size} pixels, the bone in {len(thin)} masks of {part}.txt is thinner than one '
-                     f'pixel, such as that of {name}: it arrives in pieces. {advice}')
-    for line in lines: print(line)
-    return lines
+            raise DataError(f'At {size} pixels, the bone of every mask of {part}.txt, such as that of {min(found)}, is '
+                            f'so thin that nothing is left of it. {advice}')
+        counts.append(f'{len(found)} masks of {part}.txt')
+        thin |= found
+    if not thin: return []
+    name = min(sorted(thin, key=natural_key), key=thin.get)                          # whatever thread was first
+    line = (f'WARNING: at {size} pixels, the bone in {" and ".join(counts)} is thinner than one pixel, such as that '
+            f'of {name}: it arrives in pieces. {advice}')
+    print(line)
+    return [line]
 
 # %% ../nbs/24_training.ipynb #24c0d227
 def _train(config, paths, weights, replace, quiet, after_epoch, extra):

@@ -90,6 +90,7 @@ function render({model, el}) {
   let fitted = true;                               // does the view follow the room there is?
   let stroke = [];                                 // points of the stroke being drawn, in frame pixels
   let path = [];                                   // how Python joins them
+  let isPressed = false;                           // is a brush on the picture?
   let dragging = null;                             // what the pointer moves
   let pointer = null;                              // where it is, in frame pixels
   let sizeShown = 0;                               // until when the size of the brush is written beside it
@@ -323,13 +324,14 @@ function render({model, el}) {
     frame = newFrame;
     layers = picture.layers.map((layer, k) => ({...layer, picture: masks[k], edges: outline(layer.edges)}));
     isToned = false;
-    if (isNew || !LINES.includes(tool())) dropStroke();
+    if (isNew || (!LINES.includes(tool()) && !isPressed)) dropStroke();
     if (isOther || (isNew && model.get('zoomed'))) fit();
     [badge.textContent, badge.style.background] = [picture.state, picture.state_color];
     badge.hidden = !picture.state;
     canvas.setAttribute('aria-label', `${picture.name}, ${picture.state}`);
     resize();
     draw();
+    if (document.activeElement === home()) takeFocus();
     root.dataset.frame = picture.name;
     root.dataset.version = picture.version;
     model.send({shown: picture.version});
@@ -343,6 +345,13 @@ function render({model, el}) {
     path = [];
     if (tool() !== 'line' && stroke.length > 1) model.send({points: stroke, tool: tool()});
     draw();
+  }
+
+  function endStroke() {                           // what has been begun is not lost
+    if (isPressed && !LINES.includes(tool())) {
+      isPressed = false;
+      if (stroke.length) model.send({stroke, tool: tool()});
+    } else if (LINES.includes(tool())) endLine(false);
   }
 
   function endLine(isAsked) {                      // a single point is a line only if it is asked for
@@ -364,7 +373,12 @@ function render({model, el}) {
   const keys = {};
   for (const key of model.get('key_table')) for (const name of key.names) keys[name] = key;
 
-  function takeFocus() { root.focus({preventScroll: true}); }
+  function takeFocus() {
+    root.focus({preventScroll: true});
+    if (document.activeElement === root) return;
+    home().tabIndex = -1;                          // there is no picture now, but no button may keep the keys
+    home().focus({preventScroll: true});
+  }
 
   function toggle(trait) {
     model.set(trait, !model.get(trait));
@@ -372,7 +386,8 @@ function render({model, el}) {
   }
 
   function run(command, trait) {
-    if (!STAYS.includes(command)) endLine(false);
+    if (command !== 'end line' && !STAYS.includes(command)) endStroke();
+    if (command === 'undo' && isPressed) endStroke();
     const here = {
       'end line': () => endLine(true), help: () => showHelp(help.hidden), larger: () => zoom(1.25),
       smaller: () => zoom(.8), whole: () => { fit(); draw(); }, tones: () => setTones(256, 128),
@@ -393,10 +408,16 @@ function render({model, el}) {
       if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
       return;
     }
-    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) return;
+    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) {
+      if (target.closest('.lumbar-top')) endStroke();
+      return;
+    }
+    const isLetter = event.key.length === 1 && !event.ctrlKey && !event.metaKey;
+    if (target.matches('select') && isLetter) return;                // it finds the entry that begins so
     if (target.closest('button') && ['Enter', ' ', 'Tab'].includes(event.key)) return;          // it presses the button
     const key = keys[keyName(event)];
-    if (!help.hidden && ['Escape', '?'].includes(event.key)) showHelp(false);
+    if (!help.hidden && /^(Arrow|Page)/.test(event.key)) help.scrollBy(0, /Up|Left/.test(event.key) ? -80 : 80);
+    else if (!help.hidden) showHelp(false);        // nobody sees what a key would do
     else if (!key) return;
     else if (!(event.repeat && key.once)) run(key.command, key.trait);
     event.preventDefault();
@@ -407,11 +428,12 @@ function render({model, el}) {
     const button = event.target.closest('button');
     if (!button || !home().contains(button)) return;
     if (button.classList.contains('lumbar-undo') && undoPoint()) event.stopPropagation();
-    else if (!button.closest('.lumbar-stays')) endLine(false);
+    else if (!button.closest('.lumbar-stays')) endStroke();
     setTimeout(takeFocus);                         // the picture has the keys, so no key repeats the button
   }
 
   function onChosen(event) {
+    if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
     if (event.target.matches('select') && home().contains(event.target)) setTimeout(takeFocus);
   }
 
@@ -419,7 +441,12 @@ function render({model, el}) {
     if (event.target.closest?.('.noUi-target') && home().contains(event.target)) setTimeout(takeFocus);
   }
 
-  const heard = [['keydown', onKey], ['click', onButton], ['change', onChosen], ['pointerup', onRelease]];
+  function onPress(event) {                        // on what leads to another frame
+    if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
+  }
+
+  const heard = [['keydown', onKey], ['click', onButton], ['change', onChosen], ['pointerup', onRelease],
+                 ['pointerdown', onPress]];
   for (const [name, listener] of heard) document.addEventListener(name, listener, true);
 
   const corners = [['−', 'smaller', 'Zoom out (-)'], ['+', 'larger', 'Zoom in (+)'],
@@ -537,11 +564,13 @@ function render({model, el}) {
     if (event.button === 2) return beginDrag(event, 'tones');
     if (event.button || event.shiftKey || !tool()) return beginDrag(event, 'view');
     if (LINES.includes(tool())) return beginLinePoint(event);
+    isPressed = true;
     stroke = [place(event)];
     draw();
   }
 
   function beginPinch() {
+    isPressed = false;
     if (!LINES.includes(tool())) dropStroke();
     const [one, other] = touches.values();
     const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
@@ -572,7 +601,7 @@ function render({model, el}) {
       stroke[dragging.at] = place(event);
       path = [];
       dragging.moved = true;
-    } else if (stroke.length && event.buttons === 1 && !LINES.includes(tool())) {
+    } else if (isPressed && event.buttons === 1) {
       for (const one of event.getCoalescedEvents?.() || [event]) stroke.push(place(one));
     } else if (!BRUSHES.includes(tool())) return;
     draw();
@@ -585,7 +614,7 @@ function render({model, el}) {
     if (ended?.kind === 'view' && !ended.moved && !event.button) model.send({click: pixel(event)});
     else if (ended?.kind === 'tones') model.save_changes();
     else if (ended?.kind === 'point' && ended.moved) changeLine();
-    else if (!ended && stroke.length && !LINES.includes(tool())) model.send({stroke, tool: tool()});
+    else if (isPressed) endStroke();
     draw();
   }
 
@@ -601,13 +630,12 @@ function render({model, el}) {
   canvas.addEventListener('pointercancel', event => {
     touches.delete(event.pointerId);
     dragging = null;
-    if (!LINES.includes(tool())) dropStroke();
+    endStroke();
     draw();
   });
   canvas.addEventListener('pointerleave', () => { pointer = null; draw(); });
   canvas.addEventListener('dblclick', () => {
     if (!LINES.includes(tool())) return;
-    if (stroke.length > 2) stroke.pop();           // the second click of the two put a point onto the first
     endLine(true);
   });
   canvas.addEventListener('contextmenu', event => event.preventDefault());

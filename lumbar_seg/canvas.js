@@ -2,7 +2,7 @@
 // nbs/51_canvas.ipynb and nbs/52_browser.ipynb.
 
 const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
-const BRUSHES = ['brush', 'eraser', 'bright'];     // tools with a size at the pointer
+const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
                'tones', 'help'];                            // commands that leave a line with its points as it is
@@ -16,6 +16,8 @@ function element(tag, className, text = '') {
   made.textContent = text;
   return made;
 }
+
+let latest = null;                                 // the canvas that had the keys last
 
 async function bitmap(bytes) { return createImageBitmap(new Blob([bytes])); }
 
@@ -91,6 +93,7 @@ function render({model, el}) {
   let stroke = [];                                 // points of the stroke being drawn, in frame pixels
   let path = [];                                   // how Python joins them
   let isPressed = false;                           // is a brush on the picture?
+  let wheeled = 0;                                 // how far the wheel was turned to change the size of the brush
   let dragging = null;                             // what the pointer moves
   let pointer = null;                              // where it is, in frame pixels
   let sizeShown = 0;                               // until when the size of the brush is written beside it
@@ -374,6 +377,7 @@ function render({model, el}) {
   for (const key of model.get('key_table')) for (const name of key.names) keys[name] = key;
 
   function takeFocus() {
+    latest = root;
     root.focus({preventScroll: true});
     if (document.activeElement === root) return;
     home().tabIndex = -1;                          // there is no picture now, but no button may keep the keys
@@ -394,6 +398,8 @@ function render({model, el}) {
     };
     if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
     if (command === 'undo' && undoPoint()) return;
+    const isTool = [...LINES, ...BRUSHES, 'piece'].includes(command);
+    if (tool() && isTool) model.set('tool', command);                // Python says the same a moment later
     if (trait) toggle(trait);
     else if (here[command]) here[command]();
     else if (!banner.hidden) flash();
@@ -402,7 +408,8 @@ function render({model, el}) {
 
   function onKey(event) {
     const target = event.target;
-    const isOurs = home().contains(target) || target === document.body;            // or nothing has the focus
+    const isFree = target === document.body && latest === root && root.checkVisibility();      // nothing has the focus
+    const isOurs = home().contains(target) || isFree;
     if (!isOurs || !root.isConnected) return;
     if (target.matches(TEXT_FIELD)) {
       if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
@@ -421,7 +428,7 @@ function render({model, el}) {
     else if (!key) return;
     else if (!(event.repeat && key.once)) run(key.command, key.trait);
     event.preventDefault();
-    event.stopPropagation();
+    event.stopImmediatePropagation();
   }
 
   function onButton(event) {                       // before the button itself hears of it
@@ -551,7 +558,7 @@ function render({model, el}) {
     dragging = {kind: 'point', at: handle};
     if (handle >= 0) return;
     stroke.push(place(event));
-    dragging.at = stroke.length - 1;
+    Object.assign(dragging, {at: stroke.length - 1, isNew: true});
     changeLine();
   }
 
@@ -559,7 +566,7 @@ function render({model, el}) {
     takeFocus();
     canvas.setPointerCapture(event.pointerId);
     if (event.pointerType === 'touch') touches.set(event.pointerId, event);
-    if (touches.size === 2) return beginPinch();
+    if (touches.size > 1) return beginPinch();
     pointer = position(event);
     if (event.button === 2) return beginDrag(event, 'tones');
     if (event.button || event.shiftKey || !tool()) return beginDrag(event, 'view');
@@ -569,19 +576,24 @@ function render({model, el}) {
     draw();
   }
 
-  function beginPinch() {
-    isPressed = false;
-    if (!LINES.includes(tool())) dropStroke();
+  function fingers() {                             // how far two are apart, and the place between them
     const [one, other] = touches.values();
-    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-    dragging = {kind: 'pinch', apart};
+    const middle = {clientX: (one.clientX + other.clientX) / 2, clientY: (one.clientY + other.clientY) / 2};
+    return [Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY), position(middle)];
   }
 
-  function pinch() {
-    const [one, other] = touches.values();
-    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-    zoom(apart / dragging.apart, position({clientX: (one.clientX + other.clientX) / 2,
-                                           clientY: (one.clientY + other.clientY) / 2}));
+  function beginPinch() {
+    if (dragging?.kind === 'point' && dragging.isNew) undoPoint();             // the first finger was not meant to draw
+    isPressed = false;
+    if (!LINES.includes(tool())) dropStroke();
+    const [apart, middle] = fingers();
+    dragging = {kind: 'pinch', apart, middle};
+  }
+
+  function pinch() {                               // zooms, and moves the picture with the fingers
+    const [apart, [x, y]] = fingers();
+    [view.x, view.y] = [view.x + dragging.middle[0] - x, view.y + dragging.middle[1] - y];
+    zoom(apart / dragging.apart, dragging.middle);
     dragging.apart = apart;
   }
 
@@ -644,7 +656,12 @@ function render({model, el}) {
     if (!event.ctrlKey && !home().contains(document.activeElement)) return;             // the reader is scrolling past
     event.preventDefault();
     const turned = event.deltaY || event.deltaX;   // with Shift some systems turn the wheel sideways
-    if (event.shiftKey && BRUSHES.includes(tool())) model.send({command: turned < 0 ? 'thicker' : 'thinner'});
+    if (event.shiftKey && BRUSHES.includes(tool())) {
+      wheeled += event.deltaMode ? 100 * Math.sign(turned) : turned;           // a trackpad sends many small turns
+      if (Math.abs(wheeled) < 60) return;
+      model.send({command: wheeled < 0 ? 'thicker' : 'thinner'});
+      wheeled = 0;
+    }
     else zoom(Math.exp(-turned / 400), position(event));
   }, {passive: false});
 
@@ -687,6 +704,7 @@ function render({model, el}) {
     window.removeEventListener('resize', resize);
     document.removeEventListener('visibilitychange', onVisible);
     for (const [name, listener] of heard) document.removeEventListener(name, listener, true);
+    if (latest === root) latest = null;
   };
 }
 

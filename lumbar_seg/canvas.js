@@ -2,7 +2,7 @@
 // nbs/51_canvas.ipynb and nbs/52_browser.ipynb.
 
 const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
-const BRUSHES = ['brush', 'eraser', 'bright'];     // tools with a size at the pointer
+const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
                'tones', 'help'];                            // commands that leave a line with its points as it is
@@ -16,6 +16,8 @@ function element(tag, className, text = '') {
   made.textContent = text;
   return made;
 }
+
+let latest = null;                                 // the canvas that had the keys last
 
 async function bitmap(bytes) { return createImageBitmap(new Blob([bytes])); }
 
@@ -90,6 +92,8 @@ function render({model, el}) {
   let fitted = true;                               // does the view follow the room there is?
   let stroke = [];                                 // points of the stroke being drawn, in frame pixels
   let path = [];                                   // how Python joins them
+  let isPressed = false;                           // is a brush on the picture?
+  let wheeled = 0;                                 // how far the wheel was turned to change the size of the brush
   let dragging = null;                             // what the pointer moves
   let pointer = null;                              // where it is, in frame pixels
   let sizeShown = 0;                               // until when the size of the brush is written beside it
@@ -323,13 +327,14 @@ function render({model, el}) {
     frame = newFrame;
     layers = picture.layers.map((layer, k) => ({...layer, picture: masks[k], edges: outline(layer.edges)}));
     isToned = false;
-    if (isNew || !LINES.includes(tool())) dropStroke();
+    if (isNew || (!LINES.includes(tool()) && !isPressed)) dropStroke();
     if (isOther || (isNew && model.get('zoomed'))) fit();
     [badge.textContent, badge.style.background] = [picture.state, picture.state_color];
     badge.hidden = !picture.state;
     canvas.setAttribute('aria-label', `${picture.name}, ${picture.state}`);
     resize();
     draw();
+    if (document.activeElement === home()) takeFocus();
     root.dataset.frame = picture.name;
     root.dataset.version = picture.version;
     model.send({shown: picture.version});
@@ -343,6 +348,13 @@ function render({model, el}) {
     path = [];
     if (tool() !== 'line' && stroke.length > 1) model.send({points: stroke, tool: tool()});
     draw();
+  }
+
+  function endStroke() {                           // what has been begun is not lost
+    if (isPressed && !LINES.includes(tool())) {
+      isPressed = false;
+      if (stroke.length) model.send({stroke, tool: tool()});
+    } else if (LINES.includes(tool())) endLine(false);
   }
 
   function endLine(isAsked) {                      // a single point is a line only if it is asked for
@@ -364,7 +376,13 @@ function render({model, el}) {
   const keys = {};
   for (const key of model.get('key_table')) for (const name of key.names) keys[name] = key;
 
-  function takeFocus() { root.focus({preventScroll: true}); }
+  function takeFocus() {
+    latest = root;
+    root.focus({preventScroll: true});
+    if (document.activeElement === root) return;
+    home().tabIndex = -1;                          // there is no picture now, but no button may keep the keys
+    home().focus({preventScroll: true});
+  }
 
   function toggle(trait) {
     model.set(trait, !model.get(trait));
@@ -372,13 +390,16 @@ function render({model, el}) {
   }
 
   function run(command, trait) {
-    if (!STAYS.includes(command)) endLine(false);
+    if (command !== 'end line' && !STAYS.includes(command)) endStroke();
+    if (command === 'undo' && isPressed) endStroke();
     const here = {
       'end line': () => endLine(true), help: () => showHelp(help.hidden), larger: () => zoom(1.25),
       smaller: () => zoom(.8), whole: () => { fit(); draw(); }, tones: () => setTones(256, 128),
     };
     if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
     if (command === 'undo' && undoPoint()) return;
+    const isTool = [...LINES, ...BRUSHES, 'piece'].includes(command);
+    if (tool() && isTool) model.set('tool', command);                // Python says the same a moment later
     if (trait) toggle(trait);
     else if (here[command]) here[command]();
     else if (!banner.hidden) flash();
@@ -387,31 +408,39 @@ function render({model, el}) {
 
   function onKey(event) {
     const target = event.target;
-    const isOurs = home().contains(target) || target === document.body;            // or nothing has the focus
+    const isFree = target === document.body && latest === root && root.checkVisibility();      // nothing has the focus
+    const isOurs = home().contains(target) || isFree;
     if (!isOurs || !root.isConnected) return;
     if (target.matches(TEXT_FIELD)) {
       if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
       return;
     }
-    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) return;
+    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) {
+      if (target.closest('.lumbar-top')) endStroke();
+      return;
+    }
+    const isLetter = event.key.length === 1 && !event.ctrlKey && !event.metaKey;
+    if (target.matches('select') && isLetter) return;                // it finds the entry that begins so
     if (target.closest('button') && ['Enter', ' ', 'Tab'].includes(event.key)) return;          // it presses the button
     const key = keys[keyName(event)];
-    if (!help.hidden && ['Escape', '?'].includes(event.key)) showHelp(false);
+    if (!help.hidden && /^(Arrow|Page)/.test(event.key)) help.scrollBy(0, /Up|Left/.test(event.key) ? -80 : 80);
+    else if (!help.hidden) showHelp(false);        // nobody sees what a key would do
     else if (!key) return;
     else if (!(event.repeat && key.once)) run(key.command, key.trait);
     event.preventDefault();
-    event.stopPropagation();
+    event.stopImmediatePropagation();
   }
 
   function onButton(event) {                       // before the button itself hears of it
     const button = event.target.closest('button');
     if (!button || !home().contains(button)) return;
     if (button.classList.contains('lumbar-undo') && undoPoint()) event.stopPropagation();
-    else if (!button.closest('.lumbar-stays')) endLine(false);
+    else if (!button.closest('.lumbar-stays')) endStroke();
     setTimeout(takeFocus);                         // the picture has the keys, so no key repeats the button
   }
 
   function onChosen(event) {
+    if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
     if (event.target.matches('select') && home().contains(event.target)) setTimeout(takeFocus);
   }
 
@@ -419,7 +448,12 @@ function render({model, el}) {
     if (event.target.closest?.('.noUi-target') && home().contains(event.target)) setTimeout(takeFocus);
   }
 
-  const heard = [['keydown', onKey], ['click', onButton], ['change', onChosen], ['pointerup', onRelease]];
+  function onPress(event) {                        // on what leads to another frame
+    if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
+  }
+
+  const heard = [['keydown', onKey], ['click', onButton], ['change', onChosen], ['pointerup', onRelease],
+                 ['pointerdown', onPress]];
   for (const [name, listener] of heard) document.addEventListener(name, listener, true);
 
   const corners = [['−', 'smaller', 'Zoom out (-)'], ['+', 'larger', 'Zoom in (+)'],
@@ -524,7 +558,7 @@ function render({model, el}) {
     dragging = {kind: 'point', at: handle};
     if (handle >= 0) return;
     stroke.push(place(event));
-    dragging.at = stroke.length - 1;
+    Object.assign(dragging, {at: stroke.length - 1, isNew: true});
     changeLine();
   }
 
@@ -532,27 +566,34 @@ function render({model, el}) {
     takeFocus();
     canvas.setPointerCapture(event.pointerId);
     if (event.pointerType === 'touch') touches.set(event.pointerId, event);
-    if (touches.size === 2) return beginPinch();
+    if (touches.size > 1) return beginPinch();
     pointer = position(event);
     if (event.button === 2) return beginDrag(event, 'tones');
     if (event.button || event.shiftKey || !tool()) return beginDrag(event, 'view');
     if (LINES.includes(tool())) return beginLinePoint(event);
+    isPressed = true;
     stroke = [place(event)];
     draw();
   }
 
-  function beginPinch() {
-    if (!LINES.includes(tool())) dropStroke();
+  function fingers() {                             // how far two are apart, and the place between them
     const [one, other] = touches.values();
-    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-    dragging = {kind: 'pinch', apart};
+    const middle = {clientX: (one.clientX + other.clientX) / 2, clientY: (one.clientY + other.clientY) / 2};
+    return [Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY), position(middle)];
   }
 
-  function pinch() {
-    const [one, other] = touches.values();
-    const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-    zoom(apart / dragging.apart, position({clientX: (one.clientX + other.clientX) / 2,
-                                           clientY: (one.clientY + other.clientY) / 2}));
+  function beginPinch() {
+    if (dragging?.kind === 'point' && dragging.isNew) undoPoint();             // the first finger was not meant to draw
+    isPressed = false;
+    if (!LINES.includes(tool())) dropStroke();
+    const [apart, middle] = fingers();
+    dragging = {kind: 'pinch', apart, middle};
+  }
+
+  function pinch() {                               // zooms, and moves the picture with the fingers
+    const [apart, [x, y]] = fingers();
+    [view.x, view.y] = [view.x + dragging.middle[0] - x, view.y + dragging.middle[1] - y];
+    zoom(apart / dragging.apart, dragging.middle);
     dragging.apart = apart;
   }
 
@@ -572,7 +613,7 @@ function render({model, el}) {
       stroke[dragging.at] = place(event);
       path = [];
       dragging.moved = true;
-    } else if (stroke.length && event.buttons === 1 && !LINES.includes(tool())) {
+    } else if (isPressed && event.buttons === 1) {
       for (const one of event.getCoalescedEvents?.() || [event]) stroke.push(place(one));
     } else if (!BRUSHES.includes(tool())) return;
     draw();
@@ -585,7 +626,7 @@ function render({model, el}) {
     if (ended?.kind === 'view' && !ended.moved && !event.button) model.send({click: pixel(event)});
     else if (ended?.kind === 'tones') model.save_changes();
     else if (ended?.kind === 'point' && ended.moved) changeLine();
-    else if (!ended && stroke.length && !LINES.includes(tool())) model.send({stroke, tool: tool()});
+    else if (isPressed) endStroke();
     draw();
   }
 
@@ -601,13 +642,12 @@ function render({model, el}) {
   canvas.addEventListener('pointercancel', event => {
     touches.delete(event.pointerId);
     dragging = null;
-    if (!LINES.includes(tool())) dropStroke();
+    endStroke();
     draw();
   });
   canvas.addEventListener('pointerleave', () => { pointer = null; draw(); });
   canvas.addEventListener('dblclick', () => {
     if (!LINES.includes(tool())) return;
-    if (stroke.length > 2) stroke.pop();           // the second click of the two put a point onto the first
     endLine(true);
   });
   canvas.addEventListener('contextmenu', event => event.preventDefault());
@@ -616,7 +656,12 @@ function render({model, el}) {
     if (!event.ctrlKey && !home().contains(document.activeElement)) return;             // the reader is scrolling past
     event.preventDefault();
     const turned = event.deltaY || event.deltaX;   // with Shift some systems turn the wheel sideways
-    if (event.shiftKey && BRUSHES.includes(tool())) model.send({command: turned < 0 ? 'thicker' : 'thinner'});
+    if (event.shiftKey && BRUSHES.includes(tool())) {
+      wheeled += event.deltaMode ? 100 * Math.sign(turned) : turned;           // a trackpad sends many small turns
+      if (Math.abs(wheeled) < 60) return;
+      model.send({command: wheeled < 0 ? 'thicker' : 'thinner'});
+      wheeled = 0;
+    }
     else zoom(Math.exp(-turned / 400), position(event));
   }, {passive: false});
 
@@ -659,6 +704,7 @@ function render({model, el}) {
     window.removeEventListener('resize', resize);
     document.removeEventListener('visibilitychange', onVisible);
     for (const [name, listener] of heard) document.removeEventListener(name, listener, true);
+    if (latest === root) latest = null;
   };
 }
 

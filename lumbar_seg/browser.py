@@ -371,7 +371,7 @@ def _rows(self: MaskBrowser, reviewer: str) -> list:
     picture = widgets.VBox([self.canvas, self.message])
     side = widgets.VBox([self.judge_tools, self.draw_tools, _group('View', self._view_rows())])
     body = widgets.Box([picture, side])
-    for part, name in ((body, 'body'), (picture, 'picture'), (side, 'side'), (self.status, 'text')):
+    for part, name in ((top, 'top'), (body, 'body'), (picture, 'picture'), (side, 'side'), (self.status, 'text')):
         part.add_class(f'lumbar-{name}')
     return [top, body, self.status]
 
@@ -432,7 +432,7 @@ def _connect(self: MaskBrowser):
         button.on_click(lambda _, command=command: self.commands[command]())
     self.save_mine.on_click(lambda _: self._save())
     self.tones.on_click(lambda _: self._reset_tones())
-    self.onion.observe(lambda change: self._show(), 'value')
+    self.onion.observe(lambda change: self._show_sheet() if self.sheet else self._show(), 'value')
     self._show_range(False)
 
 @patch
@@ -611,6 +611,7 @@ def _load(self: MaskBrowser):
         self.note.value, self.resolve.value = '', False
         self.shown_at = time.monotonic()
         if self.drawing: self.draw.value = False
+    elif self.drawing and not self.shown: self.draw.value = False
     elif self.drawing and self.look.picture != self.draft.begun_on.picture: warning = self._stop_drawing()
     self.draw.disabled = bool(self.look.error) or not self._may_draw()
     self.no_bone.disabled = self.draw.disabled
@@ -906,9 +907,11 @@ def _show_sheet(self: MaskBrowser):
 def _pick(self: MaskBrowser, x: int, y: int):
     "Open the frame that was clicked on a page of thumbnails."
     row, column = int(y)//self.thumb_height, int(x)//THUMB
+    if x < 0 or y < 0 or column >= COLUMNS or row >= SHEET//COLUMNS: return       # beside the page
     position = self.index.value - self.index.value%SHEET + row*COLUMNS + column
+    if position >= len(self.shown): return
     self.sheet, self.page = False, None
-    if position == self.index.value or position >= len(self.shown): self._show()
+    if position == self.index.value: self._show()
     else: self.index.value = position                            # loads and shows it
 
 # %% ../nbs/52_browser.ipynb #8f5e31e3
@@ -1006,6 +1009,7 @@ def _decide(self: MaskBrowser, decision: str):
 @patch
 def _take_back(self: MaskBrowser):
     "Take back the last decision made in this browser, by writing the reviewer's decision before it again."
+    if self.drawing: return self._tell('Nothing is taken back while a drawing is open. Ctrl+Z undoes a stroke.')
     if not self.taken: return self._tell('There is no decision to take back.')
     before, ours = self.taken[-1]
     name, sha = ours['filename'], ours['mask_sha256']
@@ -1113,7 +1117,7 @@ def _change(self: MaskBrowser, change):
     if not self.drawing or not change(self.drawing): return
     warning = self._write_draft()
     self._show()
-    if warning: self._tell(warning)
+    self._tell(warning)
 
 @patch
 def _write_draft(self: MaskBrowser) -> str: # what to say about it; empty if nothing
@@ -1235,9 +1239,11 @@ def _start_from(self: MaskBrowser, kind: str | None):
 
 # %% ../nbs/52_browser.ipynb #67d4420b
 @patch
-def _save(self: MaskBrowser):
+def _save(self: MaskBrowser, no_bone: bool = False):
     "Write the drawing to `masks_manual/`, and show the frame with its new mask."
     if not self.drawing: return
+    if self.is_to_draw and not no_bone and not self.drawing.mask.any():
+        return self._tell('Not saved: nothing is drawn yet. If this frame shows no bone, press N.')
     if self.conflict and time.monotonic() - self.told_at < self.least_look:
         return self._tell('Not saved: the other mask has only just appeared. Look at it first.')
     frame, _ = self.pairs[self.name]
@@ -1277,7 +1283,7 @@ def _no_bone(self: MaskBrowser):
     frame = self.pairs[self.name][0]
     try: note_has_bone(self.paths, frame.name, False)
     except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e}')
-    self._save()
+    self._save(no_bone=True)
 
 @patch
 def _leave(self: MaskBrowser):

@@ -97,6 +97,7 @@ function render({model, el}) {
   let dragging = null;                             // what the pointer moves
   let pointer = null;                              // where it is, in frame pixels
   let sizeShown = 0;                               // until when the size of the brush is written beside it
+  let isSheet = false, kept = null;                // are thumbnails shown, and the view before them
   let current = 0;                                 // number of the latest picture
   let isPlanned = false;                           // is a drawing planned for the next paint?
   let isToned = false;                             // does `shown` have the window and level of now?
@@ -138,6 +139,13 @@ function render({model, el}) {
     const scale = Math.min(width / (right - left), canvas.height / (bottom - top));
     view = {scale, x: (left + right) / 2 - width / 2 / scale, y: (top + bottom) / 2 - canvas.height / 2 / scale};
     fitted = true;
+  }
+
+  function showWhole() {
+    model.set('zoomed', false);
+    model.save_changes();
+    fit();
+    draw();
   }
 
   function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
@@ -324,11 +332,16 @@ function render({model, el}) {
     if (mine !== current) return;                  // a newer picture came while this one was being decoded
     const isNew = root.dataset.frame !== picture.name;
     const isOther = !frame || frame.width !== newFrame.width || frame.height !== newFrame.height;
+    if (picture.tiles.length && !isSheet) kept = {view, fitted, frame};
+    isSheet = picture.tiles.length > 0;
     frame = newFrame;
     layers = picture.layers.map((layer, k) => ({...layer, picture: masks[k], edges: outline(layer.edges)}));
     isToned = false;
     if (isNew || (!LINES.includes(tool()) && !isPressed)) dropStroke();
-    if (isOther || (isNew && model.get('zoomed'))) fit();
+    const isBack = !isSheet && kept?.frame?.width === frame.width && kept.frame.height === frame.height;
+    if (isOther && isBack) ({view, fitted} = kept);                  // as it was before the thumbnails
+    else if (isOther || (isNew && model.get('zoomed'))) fit();
+    if (!isSheet) kept = null;
     [badge.textContent, badge.style.background] = [picture.state, picture.state_color];
     badge.hidden = !picture.state;
     canvas.setAttribute('aria-label', `${picture.name}, ${picture.state}`);
@@ -337,7 +350,7 @@ function render({model, el}) {
     if (document.activeElement === home()) takeFocus();
     root.dataset.frame = picture.name;
     root.dataset.version = picture.version;
-    model.send({shown: picture.version});
+    requestAnimationFrame(() => model.send({shown: picture.version}));           // it is painted now
   }
 
   // -- lines
@@ -394,7 +407,7 @@ function render({model, el}) {
     if (command === 'undo' && isPressed) endStroke();
     const here = {
       'end line': () => endLine(true), help: () => showHelp(help.hidden), larger: () => zoom(1.25),
-      smaller: () => zoom(.8), whole: () => { fit(); draw(); }, tones: () => setTones(256, 128),
+      smaller: () => zoom(.8), whole: () => showWhole(), tones: () => setTones(256, 128),
     };
     if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
     if (command === 'undo' && undoPoint()) return;

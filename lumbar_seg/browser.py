@@ -28,8 +28,8 @@ from traitlets import link
 from .layout import DataError, Paths, Source, find_source, image_files, require_folder, unread_in
 from .storage import read_table
 from .images import read_gray, read_mask
-from .frames import FrameNames, MaskFiles, as_numbers, folder_masks, frame_problem, frame_stem
-from .frames import mask_names, mask_settings, matched_pairs, name_problem, note_has_bone
+from .frames import FrameNames, MaskFiles, as_numbers, boneless_frames, folder_masks, frame_problem
+from .frames import frame_stem, mask_names, mask_settings, matched_pairs, name_problem, note_has_bone
 from .frames import pixel_sizes, read_frames_csv, read_pair, size_problem
 from .records import file_hash, made_by, pixel_hash, utc_now
 from .viz import contact_sheet, overlay
@@ -368,8 +368,9 @@ def _rows(self: MaskBrowser, reviewer: str) -> list:
     top = widgets.Box([*self._step_row(), *self._filter_row()], layout=flowing)
     self.judge_tools = _group('Decide', self._decision_rows(reviewer))
     self.draw_tools = _group('Draw', [*self._drawing_rows(), self._choice_row()])
-    picture = widgets.VBox([self.canvas, self.message])
-    side = widgets.VBox([self.judge_tools, self.draw_tools, _group('View', self._view_rows())])
+    picture, view = widgets.VBox([self.canvas, self.message]), _group('View', self._view_rows())
+    view.add_class('lumbar-stays')            # its buttons leave a line with its points as it is
+    side = widgets.VBox([self.judge_tools, self.draw_tools, view])
     body = widgets.Box([picture, side])
     for part, name in ((top, 'top'), (body, 'body'), (picture, 'picture'), (side, 'side'), (self.status, 'text')):
         part.add_class(f'lumbar-{name}')
@@ -846,7 +847,7 @@ def snapshot(self: MaskBrowser) -> np.ndarray: # uint8 RGB [H,W,3], at the frame
     return picture
 
 # %% ../nbs/52_browser.ipynb #7ee78482
-STILL_QUALITY = 60           # of the JPEG that a saved notebook keeps
+STILL_QUALITY = 40           # of the JPEG that a saved notebook keeps
 
 @patch
 def _repr_mimebundle_(self: MaskBrowser, **kwargs):
@@ -980,16 +981,23 @@ def _offer_to_settle(self: MaskBrowser, on: bool):
 
 # %% ../nbs/52_browser.ipynb #7a940ff4
 @patch
+def _is_unseen(self: MaskBrowser) -> bool:
+    "Has nobody had the time to look at what is on the screen, or is it not there yet?"
+    if not self.least_look: return False
+    since = max(self.shown_at, self.canvas.shown_at)
+    return self.canvas.shown != self.canvas.version or time.monotonic() - since < self.least_look
+
+@patch
 def _decide(self: MaskBrowser, decision: str):
     "Save a decision on the frame on the screen, and move to the next frame."
     if self.is_to_draw:
         return self._tell('Masks are drawn here, not judged. To judge them: `lumbar_seg browse --source manual`.')
-    if not self.shown or self.sheet or not self.look.sha: return
+    if self.sheet: return self._tell('Not decided: open the frame first (Enter).')
+    if not self.shown or not self.look.sha: return
     if decision == 'keep' and self.look.error: return              # a mask nobody has seen on its frame
     if self.drawing:
         return self._tell('Not decided: a drawing is open. Save it (S) or leave it (Escape) first.')
-    if time.monotonic() - self.shown_at < self.least_look:
-        return self._tell('Not decided: this frame has only just appeared. Look at it first.')
+    if self._is_unseen(): return self._tell('Not decided: this frame has only just appeared. Look at it first.')
     if self._asks_for_name(): return
     name, before = self.name, self._own_decision(self.name, self.look.sha)
     if self._has_changed():
@@ -1123,7 +1131,7 @@ def _change(self: MaskBrowser, change):
 def _write_draft(self: MaskBrowser) -> str: # what to say about it; empty if nothing
     "Write the drawing to disk, or remove its draft if all is undone. Somebody else's drawing is left alone."
     before, self.draft.start = self.draft.file, self.drawing.start
-    if not self.drawing.past:
+    if not self.drawing.past and not self.draft.time:           # a draft of yesterday stays
         with contextlib.suppress(DataError, OSError): self.draft.remove()
         return ''
     try: is_alone = self.draft.write(self.drawing.mask)
@@ -1252,10 +1260,12 @@ def _save(self: MaskBrowser, no_bone: bool = False):
     except ChangedMeanwhile as e: return self._meet(str(e))
     except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e} The draft is kept.')
     with contextlib.suppress(DataError, OSError): self.draft.remove()         # a draft that stays does no harm
+    was_boneless = self.is_to_draw and not no_bone and self.name in boneless_frames(self.paths)
+    problem = self._note_bone(True) if was_boneless else ''
     self._close_drawing()
     self._load()
     if self.is_to_draw: self._draw_next()
-    self._tell(news=f'Saved to {saved}.')
+    self._tell(problem, f'Saved to {saved}.')
 
 @patch
 def _draw_next(self: MaskBrowser):
@@ -1273,17 +1283,24 @@ def _draw_next(self: MaskBrowser):
 def _no_bone(self: MaskBrowser):
     "Save an empty mask of a frame in `to_label/`, and note in frames.csv that it shows no bone."
     if not self.is_to_draw or not self.shown: return
-    if time.monotonic() - self.shown_at < self.least_look:
-        return self._tell('Not saved: this frame has only just appeared. Look at it first.')
+    if self.sheet: return self._tell('Not saved: open the frame first (Enter).')
+    if self._is_unseen(): return self._tell('Not saved: this frame has only just appeared. Look at it first.')
     if self.drawing and self.drawing.mask.any():
         return self._tell('Not saved: bone is drawn here. Undo it (Ctrl+Z), or discard the drawing, then press N.')
     self.draw.value = True
     if not self.drawing: return
     if self.drawing.mask.any(): return self._tell('Not saved: this frame has a mask with bone. Erase it first.')
-    frame = self.pairs[self.name][0]
-    try: note_has_bone(self.paths, frame.name, False)
-    except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e}')
+    problem = self._note_bone(False)
+    if problem: return self._tell(f'NOT SAVED: {problem}')
     self._save(no_bone=True)
+
+@patch
+def _note_bone(self: MaskBrowser, has_bone: bool) -> str: # why that is impossible; empty if it is not
+    "Write into frames.csv whether the frame on the screen shows bone."
+    try: note_has_bone(self.paths, self.name, has_bone)
+    except (DataError, OSError) as e: return str(e)
+    self.table.loc[self.name, 'has_bone'] = int(has_bone)
+    return ''
 
 @patch
 def _leave(self: MaskBrowser):

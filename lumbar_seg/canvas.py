@@ -9,6 +9,7 @@ __all__ = ['COLORS', 'LABELS', 'QUALITY', 'KEY_LABELS', 'LOOK', 'JUDGE', 'DRAW',
 # %% ../nbs/51_canvas.ipynb #f639a3bb
 import importlib.util
 import io
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,7 +145,7 @@ KEYS = (
     Key(JUDGE, 'fix', ('f',), 'mark it to be fixed', once=True),
     Key(JUDGE, 'take back', ('u',), 'take back your last decision', once=True),
     Key(JUDGE, 'resolve', ('d',), 'settle a dispute: the next K, R or F resolves it', once=True),
-    Key(DRAW, 'draw', ('e',), 'start drawing, or go on'),
+    Key(DRAW, 'draw', ('e',), 'start drawing, or go on', once=True),
     Key(DRAW, 'leave', ('Escape',), 'stop drawing; the draft is kept'),
     Key(DRAW, 'brush', ('b',), 'brush'),
     Key(DRAW, 'eraser', ('x',), 'eraser'),
@@ -154,8 +155,8 @@ KEYS = (
     Key(DRAW, 'curve', ('v',), 'smooth curve through the points that you click'),
     Key(DRAW, 'line', ('l',), 'straight line; Enter or a double click ends each of the three'),
     Key(DRAW, 'network', ('m',), 'brush near which the network may see more'),
-    Key(DRAW, 'before', ('PageUp',), 'take the mask of the frame before, moved onto this one'),
-    Key(DRAW, 'after', ('PageDown',), 'take the mask of the frame after'),
+    Key(DRAW, 'before', ('PageUp',), 'take the mask of the frame before, moved onto this one', once=True),
+    Key(DRAW, 'after', ('PageDown',), 'take the mask of the frame after', once=True),
     Key(DRAW, 'end line', ('Enter',), 'end the line'),
     Key(DRAW, 'thinner', ('[', ','), 'thinner; so does Shift with the wheel'),
     Key(DRAW, 'thicker', (']', '.'), 'thicker'),
@@ -189,12 +190,13 @@ STYLE = """
 .lumbar-corner {position: absolute; right: 8px; bottom: 8px; display: flex; gap: 4px; line-height: normal}
 .lumbar-corner button {width: 28px; height: 28px; font-size: 16px; color: #fff; background: rgba(40,40,40,.75);
   border: 1px solid rgba(255,255,255,.5); border-radius: 4px; cursor: pointer; padding: 0}
-.lumbar-help {position: absolute; inset: 16px; overflow: auto; padding: 12px; color: #fff; columns: 300px;
-  background: rgba(20,20,20,.93); font: 13px/17px sans-serif; z-index: 2}
-.lumbar-help table {break-inside: avoid; margin-bottom: 14px}
+.lumbar-help {position: absolute; inset: 16px; overflow-y: auto; padding: 10px; color: #fff; display: flex;
+  flex-wrap: wrap; gap: 14px; align-items: flex-start; align-content: flex-start; z-index: 2;
+  background: rgba(20,20,20,.93); font: 12px/15px sans-serif}
+.lumbar-help table {max-width: 300px}
 .lumbar-help[hidden], .lumbar-badge[hidden], .lumbar-banner[hidden] {display: none}
 .lumbar-help caption {font-weight: bold; text-align: left}
-.lumbar-help th {text-align: left; padding-right: 14px; font-weight: bold; white-space: nowrap; vertical-align: top}
+.lumbar-help th {text-align: left; padding-right: 8px; font-weight: bold; min-width: 40px; vertical-align: top}
 .lumbar-said {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
 """
 
@@ -227,6 +229,7 @@ class FrameCanvas(anywidget.AnyWidget):
         self.handle = handle
         self.version = 0           # of the latest picture
         self.shown = 0             # version on the screen
+        self.shown_at = 0.         # since when, see `time.monotonic`
         self.on_msg(lambda widget, message, buffers: self.receive(message))
 
 # %% ../nbs/51_canvas.ipynb #520ad1d2
@@ -235,7 +238,7 @@ def receive(self: FrameCanvas,
     message: dict, # see the table above
 ):
     "Handle a message from the page. Code may send messages too, in place of keys and mouse."
-    if 'shown' in message: self.shown = message['shown']
+    if 'shown' in message: self.shown, self.shown_at = message['shown'], time.monotonic()
     elif 'ping' in message: self.send({'pong': message['ping']})
     elif self.handle: self.handle(message)
 

@@ -24,8 +24,7 @@ from .layout import DataError, Paths, image_files
 from .storage import csv_rows, read_text, table_to_append
 from .images import require_mask
 from .frames import MaskFiles
-from .records import cached_hashes, content_hash, file_hash, made_by, mask_pixels_hash, picture_hash
-from .records import utc_now
+from .records import cached_hashes, content_hash, made_by, mask_pixels_hash, picture_hash, utc_now
 from .reviews import ORIGINS_FILE, add_columns
 
 # %% ../nbs/08_origins.ipynb #a0b147f3

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MIN_LOOK', 'DRAWN', 'NOT_DRAWN', 'SIDE', 'BY_NAME', 'ALL', 'UNSURE', 'IMPLAUSIBLE', 'HAS_DRAFT', 'WORDS',
            'MASK_KINDS', 'DRAW_TOOLS', 'LINES', 'BRUSH_SIZES', 'LINE_SIZES', 'VIEW_TRAITS', 'AHEAD', 'KEPT_LOOKS',
-           'SIGNS', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'source_pairs', 'source_table', 'Look', 'look_at',
-           'MaskBrowser']
+           'SIGNS', 'STILL_WIDTH', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'source_pairs', 'source_table', 'Look',
+           'look_at', 'MaskBrowser']
 
 # %% ../nbs/52_browser.ipynb #14946f37
 import base64
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -847,6 +848,7 @@ def snapshot(self: MaskBrowser) -> np.ndarray: # uint8 RGB [H,W,3], at the frame
     return picture
 
 # %% ../nbs/52_browser.ipynb #7ee78482
+STILL_WIDTH = 480            # pixels
 STILL_QUALITY = 40           # of the JPEG that a saved notebook keeps
 
 @patch
@@ -855,8 +857,10 @@ def _repr_mimebundle_(self: MaskBrowser, **kwargs):
     bundle = widgets.VBox._repr_mimebundle_(self, **kwargs)
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     if not self.look.error:
-        picture = frame_bytes(self.snapshot(), STILL_QUALITY)
-        data['image/jpeg'] = base64.b64encode(picture).decode()
+        picture = self.snapshot()
+        shrunk = min(1, STILL_WIDTH/picture.shape[1])
+        small = cv2.resize(picture, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+        data['image/jpeg'] = base64.b64encode(frame_bytes(small, STILL_QUALITY)).decode()
     return data, metadata
 
 # %% ../nbs/52_browser.ipynb #ceb14f9d

@@ -177,6 +177,7 @@ STYLE = """
 .lumbar-text {height: 88px; overflow-y: auto}
 .lumbar-text .widget-html-content {line-height: 1.45}
 .lumbar-browser button {padding: 0 1px}
+.lumbar-browser .widget-toggle-buttons button {font-size: 12px}
 .lumbar-side h4 {margin: 6px 0 2px 2px; font-size: 12px; text-transform: uppercase; letter-spacing: .05em; opacity: .7}
 .lumbar-canvas {position: relative; outline: 2px solid transparent; line-height: 0; width: fit-content}
 .lumbar-canvas:focus {outline-color: #56b4e9}

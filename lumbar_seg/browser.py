@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MIN_LOOK', 'DRAWN', 'NOT_DRAWN', 'SIDE', 'BY_NAME', 'ALL', 'UNSURE', 'IMPLAUSIBLE', 'HAS_DRAFT', 'WORDS',
-           'MASK_KINDS', 'DRAW_TOOLS', 'LINES', 'BRUSH_SIZES', 'LINE_SIZES', 'VIEW_TRAITS', 'AHEAD', 'KEPT_LOOKS',
-           'SIGNS', 'STILL_WIDTH', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'source_pairs', 'source_table', 'Look',
+           'MASK_KINDS', 'DRAW_TOOLS', 'BRUSH_SIZES', 'LINE_SIZES', 'VIEW_TRAITS', 'AHEAD', 'KEPT_LOOKS', 'SIGNS',
+           'STILL_WIDTH', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'source_pairs', 'source_table', 'Look',
            'look_at', 'MaskBrowser']
 
 # %% ../nbs/52_browser.ipynb #14946f37
@@ -46,7 +46,7 @@ from .ridges import NotNeighbors, follow_neighbor, ridge_cost, ridge_line, splin
 from .drawing import ChangedMeanwhile, Draft, Drawing, DrawnOn, adopt_old_draft, bright_stroke, draft_path
 from .drawing import drop_saved_draft, find_drafts, frames_with_drafts, grow_near, manual_mask, mask_state
 from .drawing import piece_at, save_drawing, smooth_mask, stroke_mask, what_changed
-from .canvas import COLORS, FULL_WINDOW, MIDDLE, FrameCanvas, bone_box, frame_bytes, layer
+from .canvas import COLORS, FULL_WINDOW, LINES, MIDDLE, FrameCanvas, bone_box, frame_bytes, layer
 
 # %% ../nbs/52_browser.ipynb #175c61c0
 def source_pairs(
@@ -405,7 +405,6 @@ def _commands(self: MaskBrowser) -> dict:
     }
 
 # %% ../nbs/52_browser.ipynb #dbda5bd3
-LINES = ('ridge', 'curve', 'line')                      # tools that are told by points
 BRUSH_SIZES = {'mm': (2., .5), 'px': (8., 1.)}          # unit -> thickness at first, and a step
 LINE_SIZES = {'mm': (2., .5), 'px': (5., 1.)}
 VIEW_TRAITS = ('opacity', 'window', 'level', 'visible', 'contour', 'zoomed', 'panels')      # shared with the canvas
@@ -1135,7 +1134,8 @@ def _change(self: MaskBrowser, change):
 def _write_draft(self: MaskBrowser) -> str: # what to say about it; empty if nothing
     "Write the drawing to disk, or remove its draft if all is undone. Somebody else's drawing is left alone."
     before, self.draft.start = self.draft.file, self.drawing.start
-    if not self.drawing.past and not self.draft.time:           # a draft of yesterday stays
+    if not self.drawing.past:
+        if self.draft.time: return ''                           # a draft that was found, of yesterday, stays as it is
         with contextlib.suppress(DataError, OSError): self.draft.remove()
         return ''
     try: is_alone = self.draft.write(self.drawing.mask)
@@ -1264,8 +1264,8 @@ def _save(self: MaskBrowser, no_bone: bool = False):
     except ChangedMeanwhile as e: return self._meet(str(e))
     except (DataError, OSError) as e: return self._tell(f'NOT SAVED: {e} The draft is kept.')
     with contextlib.suppress(DataError, OSError): self.draft.remove()         # a draft that stays does no harm
-    was_boneless = self.is_to_draw and not no_bone and self.name in boneless_frames(self.paths)
-    problem = self._note_bone(True) if was_boneless else ''
+    is_news = no_bone or (self.is_to_draw and self.name in boneless_frames(self.paths))
+    problem = self._note_bone(not no_bone) if is_news else ''
     self._close_drawing()
     self._load()
     if self.is_to_draw: self._draw_next()
@@ -1283,6 +1283,7 @@ def _draw_next(self: MaskBrowser):
         return
     self._load()
 
+# %% ../nbs/52_browser.ipynb #67d4420c
 @patch
 def _no_bone(self: MaskBrowser):
     "Save an empty mask of a frame in `to_label/`, and note in frames.csv that it shows no bone."
@@ -1294,18 +1295,17 @@ def _no_bone(self: MaskBrowser):
     self.draw.value = True
     if not self.drawing: return
     if self.drawing.mask.any(): return self._tell('Not saved: this frame has a mask with bone. Erase it first.')
-    problem = self._note_bone(False)
-    if problem: return self._tell(f'NOT SAVED: {problem}')
     self._save(no_bone=True)
 
 @patch
 def _note_bone(self: MaskBrowser, has_bone: bool) -> str: # why that is impossible; empty if it is not
     "Write into frames.csv whether the frame on the screen shows bone."
     try: note_has_bone(self.paths, self.name, has_bone)
-    except (DataError, OSError) as e: return str(e)
+    except (DataError, OSError) as e: return f'The mask is saved, but not has_bone = {int(has_bone)}: {e}'
     self.table.loc[self.name, 'has_bone'] = int(has_bone)
     return ''
 
+# %% ../nbs/52_browser.ipynb #67d4420d
 @patch
 def _leave(self: MaskBrowser):
     "Stop drawing. The draft stays on disk."

@@ -573,7 +573,7 @@ class ReviewAgreement:
 def _dispute_line(names):
     "What a report says about masks in dispute."
     return (f'Frames with a mask in dispute: {len(names)} ({some_of(names, 5)}). Such a mask is left out until '
-            f"somebody settles it: in `lumbar_seg browse`, choose '{DISPUTE}' under Review.")
+            f"somebody settles it: in `lumbar_seg browse`, choose '{DISPUTE}' under Show.")
 
 # %% ../nbs/07_reviews.ipynb #63d7355d
 def _compare_reviewers(both, first, second):

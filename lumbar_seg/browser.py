@@ -17,7 +17,7 @@ from fastcore.basics import patch
 
 from .layout import DataError
 from .images import read_mask
-from .frames import MaskFiles, boneless_frames, name_problem, note_has_bone
+from .frames import boneless_frames, name_problem, note_has_bone
 from .records import file_hash, made_by
 from .origins import Start, start_of_manual, start_of_model
 from .metrics import unit_of
@@ -25,9 +25,9 @@ from .ridges import NotNeighbors, follow_neighbor, ridge_cost, ridge_line, splin
 from .drawing import ChangedMeanwhile, Draft, Drawing, DrawnOn, adopt_old_draft, bright_stroke, draft_path
 from .drawing import drop_saved_draft, find_drafts, frames_with_drafts, grow_near, piece_at, save_drawing
 from .drawing import smooth_mask, stroke_mask, what_changed
-from .canvas import COLORS, LINES, layer
+from .canvas import COLORS, LINES
 from .viewer import NOT_DRAWN, SIDE, SIGNS, make_button, make_group, make_toggle, with_width
-from .judging import HALF, MaskReviewer
+from .judging import MaskReviewer
 
 # %% ../nbs/54_browser.ipynb #b0b5cf7b
 class MaskBrowser(MaskReviewer):
@@ -240,7 +240,8 @@ def _sign(self: MaskBrowser) -> tuple[str, str]:
 HAS_DRAFT = 'has a draft'
 
 @patch
-def _choices_of_frames(self: MaskBrowser) -> list[str]: return [*super(MaskBrowser, self)._choices_of_frames(), HAS_DRAFT]
+def _choices_of_frames(self: MaskBrowser) -> list[str]:
+    return [*super(MaskBrowser, self)._choices_of_frames(), HAS_DRAFT]
 
 @patch
 def _with_state(self: MaskBrowser, names: list[str]) -> list[str]:
@@ -520,6 +521,7 @@ def _save(self: MaskBrowser, no_bone: bool = False):
     is_news = no_bone or (self.is_to_draw and self.name in boneless_frames(self.paths))
     problem = self._note_bone(not no_bone) if is_news else ''
     self._close_drawing()
+    self.sweep = []                           # its pictures are to show the new mask
     self._load()
     if self.is_to_draw: self._draw_next()
     self._tell(problem, f'Saved to {saved}.')

@@ -161,7 +161,7 @@ function render({model, el}) {
 
   function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
     const scale = Math.max(.1, Math.min(60, view.scale * factor)), shrunk = view.scale / scale;
-    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in place
+    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in mark
     fitted = false;
     draw();
   }
@@ -398,7 +398,7 @@ function render({model, el}) {
   // -- the sweep
 
   let sweep = null;                                // its small frames, side by side
-  let place = 0;                                   // of the frame that is shown, or that the pointer asks for
+  let mark = 0;                                   // of the frame that is shown, or that the pointer asks for
   let isScrubbing = false;
 
   async function loadStrip() {
@@ -414,7 +414,7 @@ function render({model, el}) {
 
   function followPlace() {                         // unless the pointer is ahead of Python
     const [shownPlace, count] = model.get('strip_place');
-    if (!isScrubbing) place = shownPlace;
+    if (!isScrubbing) mark = shownPlace;
     strip.setAttribute('aria-valuemin', 1);
     strip.setAttribute('aria-valuemax', count);
     strip.setAttribute('aria-valuenow', shownPlace + 1);
@@ -430,7 +430,13 @@ function render({model, el}) {
     [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
     const ink = stripCanvas.getContext('2d'), marks = MARKS_HEIGHT * ratio(), tall = height - marks;
     const [, count] = model.get('strip_place'), colors = model.get('strip_colors');
-    ink.drawImage(sweep, 0, 0, width, tall);
+    const pictures = model.get('strip_pictures'), own = sweep.width / pictures;
+    const shrunk = Math.max(width / pictures / own, tall / sweep.height);              // the middle of each small frame
+    const [across, down] = [width / pictures / shrunk, tall / shrunk];
+    for (let k = 0; k < pictures; k++) {
+      const [left, top] = [k * own + (own - across) / 2, (sweep.height - down) / 2];
+      ink.drawImage(sweep, left, top, across, down, k * width / pictures, 0, width / pictures, tall);
+    }
     ink.fillStyle = '#000';
     ink.fillRect(0, tall, width, marks);
     colors.forEach((color, k) => {
@@ -438,7 +444,7 @@ function render({model, el}) {
       const [left, right] = [k, k + 1].map(at => Math.round(at / colors.length * width));
       ink.fillRect(left, tall + 2 * ratio(), Math.max(1, right - left - (right - left > 3 ? 1 : 0)), marks);
     });
-    const x = (place + .5) / count * width, half = Math.max(3 * ratio(), width / count / 2);
+    const x = (mark + .5) / count * width, half = Math.max(3 * ratio(), width / count / 2);
     for (const [color, line] of [['#000', 4], ['#f0e442', 2]]) {
       ink.strokeStyle = color;
       ink.lineWidth = line * ratio();
@@ -449,8 +455,8 @@ function render({model, el}) {
   function scrub(event) {                          // Python hears of the latest place once it has shown the one before
     const box = stripCanvas.getBoundingClientRect(), [, count] = model.get('strip_place');
     const wanted = Math.max(0, Math.min(count - 1, Math.floor((event.clientX - box.left) / box.width * count)));
-    if (wanted === place) return;
-    place = wanted;
+    if (wanted === mark) return;
+    mark = wanted;
     drawStrip();
     askForPlace();
   }
@@ -458,9 +464,9 @@ function render({model, el}) {
   let askedPlace = null;                           // what Python was asked for and has not shown yet
 
   function askForPlace() {
-    if (askedPlace !== null || place === model.get('strip_place')[0]) return;
-    askedPlace = place;
-    model.send({scrub: place});
+    if (askedPlace !== null || mark === model.get('strip_place')[0]) return;
+    askedPlace = mark;
+    model.send({scrub: mark});
     setTimeout(() => { askedPlace = null; }, 1000);                  // an answer that never came
   }
 

@@ -226,7 +226,8 @@ class FrameCanvas(anywidget.AnyWidget):
     tool = traitlets.Enum(TOOLS, '').tag(sync=True)
     thickness = traitlets.List([8., 8.]).tag(sync=True)        # width and height of the brush, in pixels of the frame
     thickness_text = traitlets.Unicode('').tag(sync=True)      # in words, beside the pointer
-    strip = traitlets.Bytes(b'').tag(sync=True)                # JPEG: some frames of the sweep, side by side; or nothing
+    strip = traitlets.Bytes(b'').tag(sync=True)                # JPEG: some frames of the sweep; or nothing
+    strip_pictures = traitlets.Int(1).tag(sync=True)           # how many frames these are
     strip_colors = traitlets.List().tag(sync=True)             # marks below it, for all frames
     strip_place = traitlets.List([0, 0]).tag(sync=True)        # which frame is shown, counted from 0, and of how many
     said = traitlets.Unicode('').tag(sync=True)                # the latest news, for screen readers

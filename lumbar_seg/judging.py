@@ -86,7 +86,8 @@ HALF = SIDE//2 - 2
 def _decision_rows(self: MaskReviewer) -> list[list]:
     "What you decide about the mask."
     self.note = widgets.Text(placeholder='why (optional)', layout={'width': f'{SIDE}px'})
-    self.reviewer = widgets.Text(description='Reviewer', value=self.initials, placeholder='initials', **with_width(SIDE))
+    self.reviewer = widgets.Text(
+        description='Reviewer', value=self.initials, placeholder='initials', **with_width(SIDE))
     self.keep = make_button('Keep', 'check', THIRD, 'The mask is right (K)', button_style='success')
     self.reject = make_button('Reject', 'times', THIRD, 'The mask is wrong (R)', button_style='danger')
     self.fix = make_button('To fix', 'wrench', THIRD, 'The mask is to be corrected (F)', button_style='warning')

@@ -734,7 +734,7 @@ def _pick(self: MaskViewer, x: int, y: int):
 # %% ../nbs/52_viewer.ipynb #19da117e
 MIN_SWEEP = 3          # frames; fewer are no sweep
 STRIP_PICTURES = 14    # in a strip
-STRIP_WIDTH = 72       # of each, in pixels
+STRIP_WIDTH = 96       # of each, in pixels
 STRIP_MARKS = 300      # at most as many colors in a strip
 
 @patch
@@ -774,6 +774,7 @@ def _show_strip(self: MaskViewer):
     if names != self.sweep:
         self.sweep = names
         pictures = [self._strip_picture(name) for name in evenly_spaced(names, STRIP_PICTURES)]
+        self.canvas.strip_pictures = len(pictures)
         self.canvas.strip = frame_bytes(contact_sheet(pictures, len(pictures), STRIP_WIDTH))
     self.canvas.strip_colors = self._strip_colors()
     self.canvas.strip_place = [names.index(self.name), len(names)]

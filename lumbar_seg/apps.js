@@ -1,4 +1,4 @@
-// A JupyterLab extension, built by hand: no build step. See nbs/53_apps.ipynb.
+// A JupyterLab extension, built by hand: no build step. See nbs/55_apps.ipynb.
 // When a notebook has been opened, it runs the cell in which lumbar_seg shows its mask browser, and no other cell.
 
 (() => {

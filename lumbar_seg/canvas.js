@@ -1,5 +1,5 @@
 // Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
-// nbs/51_canvas.ipynb and nbs/52_browser.ipynb.
+// nbs/51_canvas.ipynb to nbs/54_browser.ipynb.
 
 const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
 const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
@@ -8,6 +8,8 @@ const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom
                'tones', 'help'];                            // commands that leave a line with its points as it is
 const PATIENCE = 12;                               // seconds without an answer before Python counts as gone
 const TEXT_BELOW = 100;                            // pixels for the text below the picture, however long it is
+const STRIP_HEIGHT = 62;                           // of the sweep below the picture: small frames, and marks
+const MARKS_HEIGHT = 9;
 const DARK = 'rgba(0,0,0,.75)';
 
 function element(tag, className, text = '') {
@@ -77,13 +79,20 @@ function render({model, el}) {
   banner.hidden = true;
   const said = element('div', 'lumbar-said');      // for screen readers
   said.setAttribute('aria-live', 'polite');
+  const strip = element('div', 'lumbar-strip');    // the sweep
+  strip.tabIndex = 0;
+  strip.setAttribute('role', 'slider');
+  strip.setAttribute('aria-label', 'Frame of this sweep');
+  const stripCanvas = element('canvas', '');
+  strip.append(stripCanvas);
+  strip.hidden = true;
   const help = element('div', 'lumbar-help');
   help.setAttribute('role', 'dialog');
   help.setAttribute('aria-label', 'All keys');
   help.hidden = true;
   const corner = element('div', 'lumbar-corner');
   root.append(canvas, badge, banner, corner, help, said);
-  el.append(root);
+  el.append(root, strip);
   const context = canvas.getContext('2d');
 
   let frame = null, shown = null;                  // the frame as it came, and with window and level applied
@@ -114,11 +123,13 @@ function render({model, el}) {
     const height = Math.min(viewport ? viewport.clientHeight : innerHeight, innerHeight);
     const body = root.closest('.lumbar-body') || root;
     const above = body.getBoundingClientRect().top - home().getBoundingClientRect().top;
-    return [Math.max(300, el.clientWidth), Math.max(300, height - above - TEXT_BELOW)];
+    const below = TEXT_BELOW + (strip.hidden ? 0 : STRIP_HEIGHT + 4);
+    return [Math.max(300, el.clientWidth), Math.max(300, height - above - below)];
   }
 
   function resize() {
     const [width, height] = room().map(side => Math.floor(side * ratio()));
+    drawStrip();
     if (width === canvas.width && height === canvas.height) return;
     const middle = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale];
     [canvas.width, canvas.height] = [width, height];
@@ -150,7 +161,7 @@ function render({model, el}) {
 
   function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
     const scale = Math.max(.1, Math.min(60, view.scale * factor)), shrunk = view.scale / scale;
-    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in place
+    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in mark
     fitted = false;
     draw();
   }
@@ -382,6 +393,103 @@ function render({model, el}) {
     stroke.pop();
     changeLine();
     return true;
+  }
+
+  // -- the sweep
+
+  let sweep = null;                                // its small frames, side by side
+  let mark = 0;                                   // of the frame that is shown, or that the pointer asks for
+  let isScrubbing = false;
+
+  async function loadStrip() {
+    const jpeg = model.get('strip');
+    const isShown = jpeg.byteLength > 0;
+    sweep = isShown ? await bitmap(jpeg) : null;
+    if (jpeg !== model.get('strip')) return;       // another one came meanwhile
+    const wasHidden = strip.hidden;
+    strip.hidden = !isShown;
+    if (wasHidden === isShown) resize();
+    drawStrip();
+  }
+
+  function followPlace() {                         // unless the pointer is ahead of Python
+    const [shownPlace, count] = model.get('strip_place');
+    if (!isScrubbing) mark = shownPlace;
+    strip.setAttribute('aria-valuemin', 1);
+    strip.setAttribute('aria-valuemax', count);
+    strip.setAttribute('aria-valuenow', shownPlace + 1);
+    strip.setAttribute('aria-valuetext', `${shownPlace + 1} of ${count}, ${model.get('picture').name}`);
+    strip.dataset.place = shownPlace;
+    drawStrip();
+  }
+
+  function drawStrip() {
+    if (!sweep) return;
+    const [width, height] = [room()[0], STRIP_HEIGHT].map(side => Math.floor(side * ratio()));
+    [stripCanvas.width, stripCanvas.height] = [width, height];
+    [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
+    const ink = stripCanvas.getContext('2d'), marks = MARKS_HEIGHT * ratio(), tall = height - marks;
+    const [, count] = model.get('strip_place'), colors = model.get('strip_colors');
+    const pictures = model.get('strip_pictures'), own = sweep.width / pictures;
+    const shrunk = Math.max(width / pictures / own, tall / sweep.height);              // the middle of each small frame
+    const [across, down] = [width / pictures / shrunk, tall / shrunk];
+    for (let k = 0; k < pictures; k++) {
+      const [left, top] = [k * own + (own - across) / 2, (sweep.height - down) / 2];
+      ink.drawImage(sweep, left, top, across, down, k * width / pictures, 0, width / pictures, tall);
+    }
+    ink.fillStyle = '#000';
+    ink.fillRect(0, tall, width, marks);
+    colors.forEach((color, k) => {
+      ink.fillStyle = color;
+      const [left, right] = [k, k + 1].map(at => Math.round(at / colors.length * width));
+      ink.fillRect(left, tall + 2 * ratio(), Math.max(1, right - left - (right - left > 3 ? 1 : 0)), marks);
+    });
+    const x = (mark + .5) / count * width, half = Math.max(3 * ratio(), width / count / 2);
+    for (const [color, line] of [['#000', 4], ['#f0e442', 2]]) {
+      ink.strokeStyle = color;
+      ink.lineWidth = line * ratio();
+      ink.strokeRect(x - half, ratio(), 2 * half, height - 2 * ratio());
+    }
+  }
+
+  function scrub(event) {                          // Python hears of the latest place once it has shown the one before
+    const box = stripCanvas.getBoundingClientRect(), [, count] = model.get('strip_place');
+    const wanted = Math.max(0, Math.min(count - 1, Math.floor((event.clientX - box.left) / box.width * count)));
+    if (wanted === mark) return;
+    mark = wanted;
+    drawStrip();
+    askForPlace();
+  }
+
+  let askedPlace = null;                           // what Python was asked for and has not shown yet
+
+  function askForPlace() {
+    if (askedPlace !== null || mark === model.get('strip_place')[0]) return;
+    askedPlace = mark;
+    model.send({scrub: mark});
+    setTimeout(() => { askedPlace = null; }, 1000);                  // an answer that never came
+  }
+
+  function placeShown() {
+    askedPlace = null;
+    if (isScrubbing) askForPlace();
+    followPlace();
+  }
+
+  stripCanvas.addEventListener('pointerdown', event => {
+    if (event.button) return;
+    endStroke();
+    stripCanvas.setPointerCapture(event.pointerId);
+    isScrubbing = true;
+    scrub(event);
+  });
+  stripCanvas.addEventListener('pointermove', event => { if (isScrubbing) scrub(event); });
+  for (const name of ['pointerup', 'pointercancel']) {
+    stripCanvas.addEventListener(name, () => {
+      isScrubbing = false;
+      askForPlace();
+      setTimeout(takeFocus);
+    });
   }
 
   // -- keys, and the buttons around the picture
@@ -689,6 +797,9 @@ function render({model, el}) {
       draw();
     });
   }
+  model.on('change:strip', loadStrip);
+  model.on('change:strip_place', placeShown);
+  model.on('change:strip_colors', drawStrip);
   model.on('change:thickness', showSize);
   model.on('change:said', () => { said.textContent = model.get('said'); });
   model.on('change:tool', () => {
@@ -703,6 +814,8 @@ function render({model, el}) {
   watcher.observe(el);
   window.addEventListener('resize', resize);
   load();
+  loadStrip();
+  followPlace();
   const isTyping = () => document.activeElement?.matches(TEXT_FIELD) || document.activeElement?.closest('.cm-editor');
   function begin() {                               // keys work at once, and everything is in view
     if (isTyping() || !root.isConnected) return;

@@ -133,6 +133,7 @@ KEYS = (
     Key(LOOK, 'masks', (' ',), 'hide or show the masks', trait='visible'),
     Key(LOOK, 'contour', ('c',), 'outlines only, or filled', trait='contour'),
     Key(LOOK, 'panels', ('p',), 'masks side by side', trait='panels'),
+    Key(LOOK, 'sweep', ('a',), 'all frames of this sweep as a strip, to drag along'),
     Key(LOOK, 'onion', ('o',), 'show the mask of the frame before, as an outline'),
     Key(LOOK, 'zoom', ('z',), 'zoom to the bone', trait='zoomed'),
     Key(LOOK, 'larger', ('+', '='), 'zoom in; so does the wheel'),
@@ -183,6 +184,10 @@ STYLE = """
 .lumbar-canvas {position: relative; outline: 2px solid transparent; line-height: 0; width: fit-content}
 .lumbar-canvas:focus {outline-color: #56b4e9}
 .lumbar-canvas canvas {touch-action: none; cursor: crosshair}
+.lumbar-strip {position: relative; outline: 2px solid transparent; width: fit-content}
+.lumbar-strip[hidden] {display: none}
+.lumbar-strip:focus-visible {outline-color: #56b4e9}
+.lumbar-strip canvas {touch-action: none; cursor: ew-resize; display: block}
 .lumbar-badge {position: absolute; top: 8px; left: 50%; transform: translateX(-50%); padding: 3px 14px; color: #fff;
   border-radius: 12px; font: bold 15px/20px sans-serif; border: 1px solid rgba(255,255,255,.6); pointer-events: none}
 .lumbar-banner {position: absolute; left: 0; right: 0; bottom: 0; padding: 10px; color: #fff; background: #b00020;
@@ -221,6 +226,10 @@ class FrameCanvas(anywidget.AnyWidget):
     tool = traitlets.Enum(TOOLS, '').tag(sync=True)
     thickness = traitlets.List([8., 8.]).tag(sync=True)        # width and height of the brush, in pixels of the frame
     thickness_text = traitlets.Unicode('').tag(sync=True)      # in words, beside the pointer
+    strip = traitlets.Bytes(b'').tag(sync=True)                # JPEG: some frames of the sweep; or nothing
+    strip_pictures = traitlets.Int(1).tag(sync=True)           # how many frames these are
+    strip_colors = traitlets.List().tag(sync=True)             # marks below it, for all frames
+    strip_place = traitlets.List([0, 0]).tag(sync=True)        # which frame is shown, counted from 0, and of how many
     said = traitlets.Unicode('').tag(sync=True)                # the latest news, for screen readers
 
     def __init__(self,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VIEWS', 'PhantomFrame', 'phantom_frame', 'phantom_sweep', 'make_phantom_dataset', 'evenly_spaced', 'example_data',
-           'small_phantom']
+           'example_pseudo_labels', 'small_phantom']
 
 # %% ../nbs/10_phantom.ipynb #9a44d959
 import hashlib
@@ -626,6 +626,23 @@ def example_data(
     LUMBAR_SEG_ROOT is set, else a phantom of at least six sweeps. `DataError` if that root has no usable pair."""
     if os.environ.get(ROOT_VARIABLE): return _copy_sample(Paths(), n_pairs, n_raw)
     return make_phantom_dataset(temporary_folder(), n_pairs, n_raw, frames_per_sweep=max(1, n_pairs//6), seed=seed)
+
+# %% ../nbs/10_phantom.ipynb #e710e702
+def _bright_pixels(image):
+    smooth = cv2.GaussianBlur(image, (0, 0), 2)
+    depth = np.linspace(0, 1, len(image))[:, None]
+    return (smooth > np.quantile(smooth, .98)) & (depth > .2) & (depth < .8)
+
+def example_pseudo_labels(
+    paths: Paths, # of `example_data`
+    n: int = 8, # at least so many raw frames, taken from `images/` if there are too few
+) -> list[Path]: # the raw frames
+    "Write a mask of each raw frame to `masks_pseudo/`, as a network might; that of the last frame is empty."
+    missing = n - len(image_files(paths.raw_unlabelled))                # your own data may have few raw frames
+    for f in image_files(paths.images)[:max(0, missing)]: shutil.copy(f, paths.raw_unlabelled)
+    raw = image_files(paths.raw_unlabelled)
+    for f in raw: write_mask(paths.masks_pseudo/f'{f.stem}.png', _bright_pixels(read_gray(f)) & (f != raw[-1]))
+    return raw
 
 # %% ../nbs/10_phantom.ipynb #d22fa7ce
 def small_phantom(

@@ -1,7 +1,7 @@
 // Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
 // nbs/51_canvas.ipynb to nbs/54_browser.ipynb.
 
-const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
+const LINES = ['line', 'curve', 'ridge', 'arc'];          // tools that are told by points, which can be moved until the end
 const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',

@@ -63,13 +63,13 @@ def _drawing_rows(self: MaskBrowser) -> list[list]:
     "Tools for drawing, hidden until a drawing is open."
     self.tool = widgets.ToggleButtons(
         options=[(tool.capitalize(), tool) for tool in DRAW_TOOLS], tooltips=list(DRAW_TOOLS.values()),
-        style={'button_width': f'{(SIDE - 20)//4}px'})
+        style={'button_width': f'{(SIDE - 14)//3}px'})
     self.brush = widgets.BoundedFloatText(description='Brush', value=8, min=.1, max=200, **with_width(SIDE//2 - 2))
     self.line_thickness = widgets.BoundedFloatText(
         description='Line', value=2, min=.1, max=50, step=.5, **with_width(SIDE//2 - 2))
     self.depth = widgets.BoundedFloatText(description='Below ridge, mm', value=0, min=-5, max=10, step=.1,
-                                          **with_width(SIDE//2 + 18))
-    self.measure = make_button('As in masks', 'search', SIDE//2 - 22,
+                                          **with_width(SIDE - 82))
+    self.measure = make_button('Measure', 'search', 78,
                                'Measure how far below the ridge the manual masks lie, and draw there')
     self.undo = make_button('↶', '', 40, 'Undo (Ctrl+Z)')
     self.undo.add_class('lumbar-undo')

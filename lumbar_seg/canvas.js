@@ -1,7 +1,7 @@
 // Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
 // nbs/51_canvas.ipynb to nbs/54_browser.ipynb.
 
-const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
+const LINES = ['line', 'curve', 'ridge', 'arc'];          // tools that are told by points, which can be moved until the end
 const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
@@ -425,12 +425,14 @@ function render({model, el}) {
 
   function drawStrip() {
     if (!sweep) return;
-    const [width, height] = [room()[0], STRIP_HEIGHT].map(side => Math.floor(side * ratio()));
-    [stripCanvas.width, stripCanvas.height] = [width, height];
-    [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
-    const ink = stripCanvas.getContext('2d'), marks = MARKS_HEIGHT * ratio(), tall = height - marks;
+    const [all, height] = [room()[0], STRIP_HEIGHT].map(side => Math.floor(side * ratio()));
     const [, count] = model.get('strip_place'), colors = model.get('strip_colors');
     const pictures = model.get('strip_pictures'), own = sweep.width / pictures;
+    const marks = MARKS_HEIGHT * ratio(), tall = height - marks;
+    const width = count > pictures ? all : Math.min(all, Math.floor(sweep.width * tall / sweep.height));
+    [stripCanvas.width, stripCanvas.height] = [width, height];
+    [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
+    const ink = stripCanvas.getContext('2d');
     const shrunk = Math.max(width / pictures / own, tall / sweep.height);              // the middle of each small frame
     const [across, down] = [width / pictures / shrunk, tall / shrunk];
     for (let k = 0; k < pictures; k++) {

@@ -1,7 +1,7 @@
 // Shows a frame with its masks and reports keys, strokes and clicks. Masks, undo and files are left to Python: see
 // nbs/51_canvas.ipynb to nbs/54_browser.ipynb.
 
-const LINES = ['line', 'curve', 'ridge'];          // tools that are told by points, which can be moved until the end
+const LINES = ['line', 'curve', 'ridge', 'arc'];          // tools that are told by points, which can be moved until the end
 const BRUSHES = ['brush', 'eraser', 'bright', 'network'];       // tools with a size at the pointer
 const TEXT_FIELD = 'input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, [contenteditable=true]';
 const STAYS = ['undo', 'thinner', 'thicker', 'masks', 'contour', 'panels', 'zoom', 'larger', 'smaller', 'whole',
@@ -64,6 +64,37 @@ function roundLength(mm) {                         // the largest of 1, 2, 5, 10
   return [5, 2, 1].find(step => step * power <= mm) * power;
 }
 
+// ---- for screen readers: what Jupyter's widgets leave out
+
+function describe(home) {                          // names and states; an icon is no name
+  for (const control of home.querySelectorAll('button, select, input, [role=slider]')) {
+    control.dataset.lmSuppressShortcuts = 'true';                  // or an arrow in a drop-down leads to the next cell
+  }
+  for (const icon of home.querySelectorAll('button i')) icon.setAttribute('aria-hidden', 'true');
+  for (const button of home.querySelectorAll('button.jupyter-button')) {
+    const text = button.textContent.trim();
+    button.setAttribute('aria-label', /[a-z]/i.test(text) ? text : button.title);
+    const isSwitch = button.classList.contains('widget-toggle-button');
+    if (isSwitch) button.setAttribute('aria-pressed', button.classList.contains('mod-active'));
+  }
+  for (const handle of home.querySelectorAll('[role=slider]')) {
+    const label = handle.closest('.widget-slider')?.querySelector('.widget-label');
+    if (label) handle.setAttribute('aria-label', label.textContent || label.title);
+  }
+  for (const field of home.querySelectorAll('input[placeholder]')) {
+    if (!field.labels[0]?.textContent) field.setAttribute('aria-label', field.placeholder);
+  }
+  for (const group of home.querySelectorAll('.widget-toggle-buttons')) {
+    group.setAttribute('role', 'group');
+    group.setAttribute('aria-label', group.querySelector('.widget-label').title);
+  }
+}
+
+const SAYS = {                                     // what a switch has done: trait -> when it is off, when it is on
+  visible: ['masks hidden', 'masks shown'], contour: ['masks filled', 'outlines only'],
+  zoomed: ['the whole frame', 'zoomed to the bone'], panels: ['masks in one picture', 'masks side by side'],
+};
+
 // ---- the widget
 
 function render({model, el}) {
@@ -73,6 +104,7 @@ function render({model, el}) {
   root.setAttribute('role', 'application');
   root.setAttribute('aria-label', 'Frame and masks. Press ? for all keys.');
   const canvas = element('canvas', '');
+  canvas.setAttribute('role', 'img');
   const badge = element('div', 'lumbar-badge');
   const banner = element('div', 'lumbar-banner');
   banner.setAttribute('role', 'alert');
@@ -90,6 +122,7 @@ function render({model, el}) {
   help.setAttribute('role', 'dialog');
   help.setAttribute('aria-label', 'All keys');
   help.hidden = true;
+  help.tabIndex = -1;
   const corner = element('div', 'lumbar-corner');
   root.append(canvas, badge, banner, corner, help, said);
   el.append(root, strip);
@@ -112,7 +145,10 @@ function render({model, el}) {
   let isToned = false;                             // does `shown` have the window and level of now?
   const touches = new Map();                       // fingers on the picture
 
-  const tool = () => model.get('tool');
+  let inHand = model.get('tool');                  // a trait set here would be sent to Python with the next switch
+  const tool = () => inHand;
+  const say = text => { said.textContent = text; };
+  const sayTool = () => { if (tool()) say(`${tool()}, ${model.get('thickness_text')}`); };
   const ratio = () => window.devicePixelRatio || 1;
   const home = () => root.closest('.lumbar-browser') || root;
 
@@ -152,6 +188,8 @@ function render({model, el}) {
     fitted = true;
   }
 
+  function sayScale() { say(`zoom ${Math.round(view.scale / ratio() * 100)} %`); }
+
   function showWhole() {
     model.set('zoomed', false);
     model.save_changes();
@@ -161,7 +199,7 @@ function render({model, el}) {
 
   function zoom(factor, [x, y] = [view.x + canvas.width / 2 / view.scale, view.y + canvas.height / 2 / view.scale]) {
     const scale = Math.max(.1, Math.min(60, view.scale * factor)), shrunk = view.scale / scale;
-    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in mark
+    view = {scale, x: x - (x - view.x) * shrunk, y: y - (y - view.y) * shrunk};        // this pixel stays in place
     fitted = false;
     draw();
   }
@@ -327,6 +365,7 @@ function render({model, el}) {
   }
 
   function showSize() {
+    sayTool();
     if (!pointer || !BRUSHES.includes(tool())) return;
     sizeShown = performance.now() + 1500;
     setTimeout(draw, 1550);
@@ -398,7 +437,7 @@ function render({model, el}) {
   // -- the sweep
 
   let sweep = null;                                // its small frames, side by side
-  let mark = 0;                                   // of the frame that is shown, or that the pointer asks for
+  let mark = 0;                                    // of the frame that is shown, or that the pointer asks for
   let isScrubbing = false;
 
   async function loadStrip() {
@@ -425,12 +464,14 @@ function render({model, el}) {
 
   function drawStrip() {
     if (!sweep) return;
-    const [width, height] = [room()[0], STRIP_HEIGHT].map(side => Math.floor(side * ratio()));
-    [stripCanvas.width, stripCanvas.height] = [width, height];
-    [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
-    const ink = stripCanvas.getContext('2d'), marks = MARKS_HEIGHT * ratio(), tall = height - marks;
+    const [all, height] = [room()[0], STRIP_HEIGHT].map(side => Math.floor(side * ratio()));
     const [, count] = model.get('strip_place'), colors = model.get('strip_colors');
     const pictures = model.get('strip_pictures'), own = sweep.width / pictures;
+    const marks = MARKS_HEIGHT * ratio(), tall = height - marks;
+    const width = count > pictures ? all : Math.min(all, Math.floor(sweep.width * tall / sweep.height));
+    [stripCanvas.width, stripCanvas.height] = [width, height];
+    [stripCanvas.style.width, stripCanvas.style.height] = [`${width / ratio()}px`, `${height / ratio()}px`];
+    const ink = stripCanvas.getContext('2d');
     const shrunk = Math.max(width / pictures / own, tall / sweep.height);              // the middle of each small frame
     const [across, down] = [width / pictures / shrunk, tall / shrunk];
     for (let k = 0; k < pictures; k++) {
@@ -494,6 +535,7 @@ function render({model, el}) {
 
   // -- keys, and the buttons around the picture
 
+  let isByKeys = false;                            // is a drop-down being changed by keys?
   const keys = {};
   for (const key of model.get('key_table')) for (const name of key.names) keys[name] = key;
 
@@ -520,9 +562,12 @@ function render({model, el}) {
     if (command === 'end line' && model.get('picture').tiles?.length) command = 'open';
     if (command === 'undo' && undoPoint()) return;
     const isTool = [...LINES, ...BRUSHES, 'piece'].includes(command);
-    if (tool() && isTool) model.set('tool', command);                // Python says the same a moment later
+    if (tool() && isTool) take(command);           // Python says the same a moment later
     if (trait) toggle(trait);
-    else if (here[command]) here[command]();
+    else if (here[command]) {
+      here[command]();
+      if (['larger', 'smaller', 'whole'].includes(command)) sayScale();
+    }
     else if (!banner.hidden) flash();
     else model.send({command});
   }
@@ -532,11 +577,14 @@ function render({model, el}) {
     const isFree = target === document.body && latest === root && root.checkVisibility();      // nothing has the focus
     const isOurs = home().contains(target) || isFree;
     if (!isOurs || !root.isConnected) return;
+    isByKeys = true;
     if (target.matches(TEXT_FIELD)) {
       if (['Enter', 'Escape'].includes(event.key)) setTimeout(takeFocus);
       return;
     }
-    if (target.matches('select, [role=slider]') && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) {
+    if (target.matches('select') && event.key === 'Escape') setTimeout(takeFocus);
+    const isWidget = target !== strip && target.matches('select, [role=slider]');
+    if (isWidget && /^(Arrow|Home|End|Page|Enter| )/.test(event.key)) {
       if (target.closest('.lumbar-top')) endStroke();
       return;
     }
@@ -562,7 +610,7 @@ function render({model, el}) {
 
   function onChosen(event) {
     if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
-    if (event.target.matches('select') && home().contains(event.target)) setTimeout(takeFocus);
+    if (event.target.matches('select') && home().contains(event.target) && !isByKeys) setTimeout(takeFocus);
   }
 
   function onRelease(event) {
@@ -570,6 +618,7 @@ function render({model, el}) {
   }
 
   function onPress(event) {                        // on what leads to another frame
+    isByKeys = false;
     if (event.target.closest?.('.lumbar-top') && home().contains(event.target)) endStroke();
   }
 
@@ -592,7 +641,7 @@ function render({model, el}) {
 
   function showHelp(on) {
     help.hidden = !on;
-    if (!on) return;
+    if (!on) return takeFocus();
     help.replaceChildren();
     const groups = [...new Set(model.get('key_table').map(key => key.group))];
     for (const group of groups) {
@@ -605,6 +654,7 @@ function render({model, el}) {
       }
       help.append(table);
     }
+    help.focus({preventScroll: true});
   }
   help.addEventListener('click', () => showHelp(false));
 
@@ -791,6 +841,7 @@ function render({model, el}) {
   model.on('change:picture', load);
   for (const trait of ['opacity', 'visible', 'contour']) model.on(`change:${trait}`, draw);
   for (const trait of ['zoomed', 'panels']) model.on(`change:${trait}`, () => { fit(); draw(); });
+  for (const trait in SAYS) model.on(`change:${trait}`, () => say(SAYS[trait][Number(model.get(trait))]));
   for (const trait of ['window', 'level']) {
     model.on(`change:${trait}`, () => {
       isToned = false;
@@ -801,13 +852,16 @@ function render({model, el}) {
   model.on('change:strip_place', placeShown);
   model.on('change:strip_colors', drawStrip);
   model.on('change:thickness', showSize);
-  model.on('change:said', () => { said.textContent = model.get('said'); });
-  model.on('change:tool', () => {
+  model.on('change:said', () => say(model.get('said')));
+  function take(other) {
+    inHand = other;
     dropStroke();
     root.dataset.tool = tool();
+    sayTool();
     if (model.get('panels')) fit();
     draw();
-  });
+  }
+  model.on('change:tool', () => { if (model.get('tool') !== tool()) take(model.get('tool')); });
   root.dataset.tool = tool();
 
   const watcher = new ResizeObserver(resize);
@@ -817,8 +871,12 @@ function render({model, el}) {
   loadStrip();
   followPlace();
   const isTyping = () => document.activeElement?.matches(TEXT_FIELD) || document.activeElement?.closest('.cm-editor');
+  const describing = new MutationObserver(() => describe(home()));
   function begin() {                               // keys work at once, and everything is in view
-    if (isTyping() || !root.isConnected) return;
+    describe(home());
+    describing.observe(home(), {subtree: true, childList: true, attributes: true, attributeFilter: ['class', 'title']});
+    const isElsewhere = document.activeElement !== root && home().contains(document.activeElement);
+    if (isTyping() || isElsewhere || !root.isConnected) return;
     takeFocus();
     home().scrollIntoView({block: 'nearest'});
   }
@@ -827,6 +885,7 @@ function render({model, el}) {
   return () => {
     clearInterval(pulse);
     watcher.disconnect();
+    describing.disconnect();
     window.removeEventListener('resize', resize);
     document.removeEventListener('visibilitychange', onVisible);
     for (const [name, listener] of heard) document.removeEventListener(name, listener, true);

@@ -153,8 +153,9 @@ KEYS = (
     Key(DRAW, 'bright', ('h',), 'brush that takes only bright pixels'),
     Key(DRAW, 'piece', ('g',), 'click on a piece of the mask to drop it'),
     Key(DRAW, 'ridge', ('i',), 'line that follows the bright ridge between the points that you click'),
+    Key(DRAW, 'arc', ('j',), 'one smooth arc along the ridge, as of a skull'),
     Key(DRAW, 'curve', ('v',), 'smooth curve through the points that you click'),
-    Key(DRAW, 'line', ('l',), 'straight line; Enter or a double click ends each of the three'),
+    Key(DRAW, 'line', ('l',), 'straight line; Enter or a double click ends each of the four'),
     Key(DRAW, 'network', ('m',), 'brush near which the network may see more'),
     Key(DRAW, 'before', ('PageUp',), 'take the mask of the frame before, moved onto this one', once=True),
     Key(DRAW, 'after', ('PageDown',), 'take the mask of the frame after', once=True),
@@ -169,8 +170,8 @@ KEYS = (
 PAGE_COMMANDS = ('larger', 'smaller', 'whole', 'tones', 'help', 'end line')      # which Python never hears of
 
 # %% ../nbs/51_canvas.ipynb #51a7c008
-TOOLS = ('', 'brush', 'bright', 'eraser', 'piece', 'network', 'ridge', 'curve', 'line')     # none: looking
-LINES = ('ridge', 'curve', 'line')                                                     # those that are told by points
+TOOLS = ('', 'brush', 'bright', 'eraser', 'piece', 'network', 'ridge', 'arc', 'curve', 'line')    # none: looking
+LINES = ('ridge', 'arc', 'curve', 'line')                                                             # told by points
 STYLE = """
 .lumbar-browser {width: 100%}
 .lumbar-body {display: flex; flex-wrap: wrap; gap: 8px; width: 100%}

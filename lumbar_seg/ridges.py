@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['ASSUMED_PIXEL', 'RIDGE_SIGMA', 'SHADOW_GAP', 'SHADOW_DEPTH', 'RIDGE_AROUND', 'RIDGE_FLOOR', 'SPLINE_SPACING', 'SNAP',
-           'SWING', 'MAX_SWING', 'ALONG', 'ACROSS', 'PULL', 'TRUST', 'SMOOTH', 'MATCH_PIXEL', 'MATCH_REACH',
-           'MATCH_MARGIN', 'MIN_LIKENESS', 'MIN_LINE', 'FIT_REACH', 'FIT_SMOOTH', 'ridge_cost', 'spline_line',
-           'ridge_line', 'ridge_path', 'NotNeighbors', 'follow_neighbor']
+           'SWING', 'MAX_SWING', 'ALONG', 'ACROSS', 'PULL', 'TRUST', 'SECOND_REACH', 'CLICK_WEIGHT', 'RIDGE_WEIGHT',
+           'MISFIT', 'SMOOTH', 'MATCH_PIXEL', 'MATCH_REACH', 'MATCH_MARGIN', 'MIN_LIKENESS', 'MIN_LINE', 'FIT_REACH',
+           'FIT_SMOOTH', 'ridge_cost', 'spline_line', 'ridge_line', 'NotNeighbors', 'depth_below_ridge',
+           'follow_neighbor']
 
 # %% ../nbs/45_ridges.ipynb #eaa58291
 import cv2
@@ -123,13 +124,14 @@ def _normals(line):
 def _unroll(
     cost, # float32 [H,W]
     line, # float [N,2], (x, y) in mm
+    across, # float [N,2], the unit vectors across it, as from `_normals`
     reach, # to each side, in mm
     pixel, # height and width of a pixel in mm
 ): # cost in the strip, float32 [M,N]; and the distance of each of its M rows from the line, in mm
     "The cost along a line and beside it, as a straight strip. It costs 1 outside the frame."
     n = int(np.ceil(reach/ACROSS))
     beside = np.arange(-n, n + 1)*ACROSS
-    places = (line + beside[:, None, None]*_normals(line))/pixel[::-1]
+    places = (line + beside[:, None, None]*across)/pixel[::-1]
     columns, rows = places.astype(np.float32).transpose(2, 0, 1)
     return cv2.remap(cost, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1), beside
 
@@ -161,7 +163,20 @@ def _smoothed(offsets, weights, scale):
     bands[2] += weights + TRUST
     return solveh_banded(bands, weights*offsets)
 
+# %% ../nbs/45_ridges.ipynb #ec85d901
+def _ridge_beside(cost, line, across, reach, pixel):
+    "How far beside each point of a line the ridge lies, in mm along `across`; and how clear it is, from 0 to 1."
+    strip, beside = _unroll(cost, line, across, reach.max(), pixel)
+    columns, middle = np.arange(len(line)), len(beside)//2
+    rows = np.round(_cheapest_path(strip, beside, reach)/ACROSS).astype(int) + middle
+    around = np.clip(rows + np.arange(-2, 3)[:, None], 0, len(beside) - 1)     # 0.5 mm to each side of the path
+    weights = (1 - strip[around, columns])**2 + 1e-6
+    center = (weights*beside[around]).sum(axis=0)/weights.sum(axis=0)
+    return center, 1 - strip[rows, columns]
+
 # %% ../nbs/45_ridges.ipynb #5973e7e8
+SECOND_REACH = 1.             # mm, how far the second search may go from the line that the first found
+
 def _follow(
     cost, # float32 [H,W]
     line, # float [N,2], (x, y) in mm, every `ALONG`
@@ -171,11 +186,40 @@ def _follow(
 ): # offsets [N] in mm along `_normals`
     "How far to move each point of a line to lie on the ridge; 0 where there is none, or the line is too short."
     if len(line) < 4: return np.zeros(len(line))
-    strip, beside = _unroll(cost, line, reach.max(), pixel)
-    offsets = _cheapest_path(strip, beside, reach)
-    rows = np.round(offsets/ACROSS).astype(int) + len(beside)//2
-    clear = 1 - strip[rows, np.arange(len(line))]                     # how clear the ridge is along the path
-    return _smoothed(offsets, clear, smooth/ALONG)
+    across, offsets = _normals(line), np.zeros(len(line))
+    for within in (reach, np.full(len(line), SECOND_REACH)):
+        beside, clear = _ridge_beside(cost, line + offsets[:, None]*across, across, within, pixel)
+        offsets = _smoothed(offsets + beside, clear, smooth/ALONG)
+    return offsets
+
+# %% ../nbs/45_ridges.ipynb #bc2f43ef
+CLICK_WEIGHT, RIDGE_WEIGHT = 2., 5.       # of a click, and of all the ridge between two clicks
+MISFIT = 1.                               # mm; a point so far from the arc counts half
+
+def _one_arc(
+    line, # float [N,2] along the ridge, (x, y) in mm
+    clear, # [N], how clear the ridge is, from 0 to 1
+    places, # of the clicks, float [K,2] in mm
+): # float [N,2] in mm
+    "A cubic curve near the line and the clicks."
+    from numpy.polynomial.legendre import legvander
+    along = np.linspace(-1, 1, len(line))
+    nearest = np.linalg.norm(line - places[:, None], axis=2).argmin(axis=1)
+    terms = legvander(np.r_[along, along[nearest]], min(3, len(line) - 2))
+    points, trust = np.concatenate([line, places]), clear**2 + 1e-6
+    of_ridge = RIDGE_WEIGHT*(len(places) - 1)*trust/trust.sum()
+    weights = first = np.r_[of_ridge, np.full(len(places), CLICK_WEIGHT)]
+    for _ in range(5):
+        root = np.sqrt(weights)[:, None]
+        arc = terms@np.linalg.lstsq(root*terms, root*points, rcond=None)[0]
+        weights = first/(1 + (np.linalg.norm(points - arc, axis=1)/MISFIT)**2)
+    return arc[:len(line)]
+
+# %% ../nbs/45_ridges.ipynb #f0741b9d
+def _lowered(line, depth):
+    "The line moved by `depth` mm away from the probe, at right angles to itself."
+    across = _normals(line)
+    return line + depth*across*across[:, 1:]
 
 # %% ../nbs/45_ridges.ipynb #6d06829d
 SMOOTH = 1/10                 # the line is smooth over this share of the distance between clicks
@@ -201,28 +245,25 @@ def ridge_line(
     cost: np.ndarray, # from `ridge_cost`: float [H,W], from 0 to 1
     clicks: list[tuple[float, float]], # (x, y) in pixels, at least one
     pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: unknown, `ASSUMED_PIXEL`
+    depth: float = 0., # mm, how far below the ridge the line lies; see `depth_below_ridge`
+    arc: bool = False, # is the bone one smooth arc, as a skull is?
 ) -> list[tuple[float, float]]: # (x, y) in pixels, every half mm
     """A line along the ridge near the clicks; they snap to it within `SNAP` mm. Live-wire (Mortensen and Barrett 1995)
-    in a corridor around the smooth curve through the clicks, which it becomes where there is no ridge. `DataError` for
-    any other array, and if the clicks are not pairs of numbers."""
+    in a corridor around the smooth curve through the clicks, which it becomes where there is no ridge. With `arc` it is
+    one cubic curve near both. `DataError` for any other array, and if the clicks are not pairs of numbers."""
     cost, places = _require_cost(cost), _require_clicks(clicks)
-    if len(places) == 1: return _as_points(places)
     pixel = np.array(pixel_size or ASSUMED_PIXEL)
-    line, at = _even_curve(places*pixel[::-1], ALONG)
+    if len(places) == 1: return _as_points(places)
+    places = places*pixel[::-1]
+    line, at = _even_curve(places, ALONG)
+    if len(line) < 4: return _as_points(line/pixel[::-1])             # too short to follow anything
     gap = at[-1]/(len(at) - 1)
     offsets = _follow(cost, line, _corridor(at, len(line)), SMOOTH*gap, pixel)
-    return _as_points((line + offsets[:, None]*_normals(line))/pixel[::-1])
-
-# %% ../nbs/45_ridges.ipynb #2df89b0a
-def ridge_path(
-    cost: np.ndarray, # from `ridge_cost`: float [H,W], from 0 to 1
-    start: tuple[float, float], # (x, y) in pixels, such as the last click
-    end: tuple[float, float], # (x, y) in pixels, such as the pointer
-    pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: unknown, `ASSUMED_PIXEL`
-) -> list[tuple[float, float]]: # (x, y) in pixels, every half mm
-    """The line along the ridge from one place to another; straight where there is no ridge. The same as `ridge_line`
-    with two clicks."""
-    return ridge_line(cost, [start, end], pixel_size)
+    line = line + offsets[:, None]*_normals(line)
+    if arc:
+        clear = 1 - _unroll(cost, line, _normals(line), 0, pixel)[0][0]
+        line = _one_arc(line, clear, places)
+    return _as_points(_lowered(line, depth)/pixel[::-1])
 
 # %% ../nbs/45_ridges.ipynb #edf47f0d
 MATCH_PIXEL = .4              # mm, side of a pixel of the coarse copies
@@ -296,9 +337,31 @@ def _middle_lines(mask, pixel):
         lines.append(_even_curve(knots, ALONG)[0])
     return lines or [places[:1]]                                          # nothing but specks: one of their points
 
-# %% ../nbs/45_ridges.ipynb #0d148981
+# %% ../nbs/45_ridges.ipynb #97d36bf4
 FIT_REACH, FIT_SMOOTH = 2.5, 2.     # mm: how far a piece may move onto the ridge, and over how much it moves alike
 
+def depth_below_ridge(
+    mask: np.ndarray, # somebody's mask of the frame, bool [H,W]
+    cost: np.ndarray, # from `ridge_cost`: float [H,W], from 0 to 1
+    pixel_size: tuple[float, float] | None = None, # height and width of a pixel in mm; None: unknown, `ASSUMED_PIXEL`
+) -> float: # mm; negative: above the ridge; nan if no piece of the mask is longer than `MIN_LINE`
+    """How far the middle of a mask lies below the bright ridge, as a median along its pieces, for `ridge_line`. Upright
+    parts do not count. `DataError` for any other array, or if the sizes differ."""
+    cost = _require_cost(cost)
+    require_mask(mask, cost.shape)
+    pixel, depths = np.array(pixel_size or ASSUMED_PIXEL), [np.zeros(0)]
+    for line in _middle_lines(mask, pixel) if mask.any() else []:
+        if len(line) < 4: continue
+        across, offsets = _normals(line), np.zeros(len(line))
+        for reach in (FIT_REACH, SECOND_REACH):               # what is left after the first time is far smaller
+            on_ridge = line + offsets[:, None]*across
+            offsets = offsets + _follow(cost, on_ridge, np.full(len(line), reach), FIT_SMOOTH, pixel)
+        upward = -across[:, 1]
+        depths.append((offsets*np.sign(upward))[np.abs(upward) > .5])
+    depths = np.concatenate(depths)
+    return float(np.median(depths)) if len(depths) else float('nan')
+
+# %% ../nbs/45_ridges.ipynb #0d148981
 def _moved_along(mask, lines, moves, pixel):
     "The mask with every pixel moved like the nearest point of the lines; `moves` has (x, y) in mm for each."
     from scipy.spatial import cKDTree

@@ -162,7 +162,10 @@ def _find_frames(self: MaskViewer, root: str | None, source: str):
     self.unread = unread_in(self.source.frames, self.source.masks)       # lines on files that are not shown
     self.table = source_table(self.paths, self.source)
     self.sizes = pixel_sizes(self.paths, list(self.pairs))
-    self.groups = frame_groups(self.paths, list(self.pairs))
+    try: self.groups = frame_groups(self.paths, list(self.pairs))
+    except DataError as e:
+        self.groups = {}                          # masks can be looked at all the same
+        self.unread.append(f'The strip shows no sweeps: {e}')
     sure = self.table.get(CONFIDENCE, pd.Series(dtype=float))
     self.unsure = sure.quantile(LEAST_SURE)       # the network was as sure of a quarter of the masks, or less
 
@@ -742,7 +745,7 @@ def _frames_of_sweep(self: MaskViewer) -> list[str]:
     "The frames of the sweep on the screen, in the order of their names; all listed frames if it has too few."
     group = self.groups.get(self.name)
     listed = set(self.shown)
-    names = [name for name in self.pairs if name in listed and self.groups[name] == group]
+    names = [name for name in self.pairs if group and name in listed and self.groups[name] == group]
     return names if len(names) >= MIN_SWEEP else list(self.shown)
 
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOCAL_HOST', 'PAGE_POLICY', 'HEADERS', 'LAB_OPTIONS', 'VOILA_OPTIONS', 'LAB_EXTENSION', 'RUN_BY_HAND', 'KERNEL',
-           'write_lab_extension', 'lab', 'notebook_name', 'browser_notebook', 'browse', 'review']
+           'PAGE_TEMPLATE', 'write_lab_extension', 'lab', 'notebook_name', 'browser_notebook', 'browse', 'review']
 
 # %% ../nbs/55_apps.ipynb #dbde4e79
 import asyncio
@@ -162,10 +162,22 @@ def _send_cookie(handler, notebook, cwd):
     "A hook for Voilà: give the page the cookie without which it may not stop its kernel."
     handler.xsrf_token                                   # reading it sends it
 
+PAGE_TEMPLATE = """{% extends 'voila/templates/lab/index.html.j2' %}
+{% block notebook_css %}
+{% for line in super().splitlines() if '<link' not in line or '//' not in line %}{{ line }}
+{% endfor %}
+{% endblock %}
+"""
+
 def _review_app(folder):
-    "Voilà, which opens the web browser with its token."
+    "Voilà with our page, which opens the web browser with its token."
     from voila.app import Voila
+    write_text(Path(folder)/'templates/index.html.j2', PAGE_TEMPLATE)
     class Review(Voila):
+        def setup_template_dirs(self):
+            super().setup_template_dirs()
+            self.template_paths = [str(Path(folder)/'templates'), *self.template_paths]
+
         def launch_browser(self): _open_page(self.display_url, folder)
     return Review
 

@@ -62,7 +62,7 @@ DRAW_TOOLS = {         # tool -> what it does
 def _drawing_rows(self: MaskBrowser) -> list[list]:
     "Tools for drawing, hidden until a drawing is open."
     self.tool = widgets.ToggleButtons(
-        options=[(tool.capitalize(), tool) for tool in DRAW_TOOLS], tooltips=list(DRAW_TOOLS.values()),
+        options=[(tool.capitalize(), tool) for tool in DRAW_TOOLS], tooltips=list(DRAW_TOOLS.values()), tooltip='Tool',
         style={'button_width': f'{(SIDE - 14)//3}px'})
     self.brush = widgets.BoundedFloatText(description='Brush', value=8, min=.1, max=200, **with_width(SIDE//2 - 2))
     self.line_thickness = widgets.BoundedFloatText(
@@ -384,6 +384,12 @@ def _find_conflict(self: MaskBrowser):
 
 # %% ../nbs/54_browser.ipynb #08c39a16
 @patch
+def _doing(self: MaskBrowser) -> str:
+    "The state of the frame or of the drawing, for screen readers."
+    if not self.drawing: return MaskReviewer._doing(self)
+    return f'drawing, {len(self.drawing.past)} changes'
+
+@patch
 def _change(self: MaskBrowser, change):
     "Change the drawing by `change(drawing)`, write the draft, show it."
     if not self.drawing or not change(self.drawing): return
@@ -632,6 +638,13 @@ def _say_conflict(self: MaskBrowser, what: str):
     self.told_at = time.monotonic()
 
 @patch
+def _refresh_drafts(self: MaskBrowser):
+    "Whoever has just saved has no unsaved drawing any more."
+    with contextlib.suppress(DataError, OSError):
+        self.drafts = find_drafts(self.paths, self.pairs[self.name][0], self.look.picture)
+    self._offer_drafts(next((draft for draft in self.drafts if draft.file == self.draft.file), None))
+
+@patch
 def _meet(self: MaskBrowser, what: str):
     "Show what somebody else has saved meanwhile beside the drawing."
     self.looks.pop(self.name, None)
@@ -641,6 +654,7 @@ def _meet(self: MaskBrowser, what: str):
         self._load()
         return self._tell(warning)
     self.expected = self._drawn_on()
+    self._refresh_drafts()
     self._say_conflict(f'NOT SAVED: {what}')
     self._show()
     self._tell()

@@ -183,7 +183,9 @@ STYLE = """
 .lumbar-browser .widget-toggle-buttons button {font-size: 12px}
 .lumbar-side h4 {margin: 6px 0 2px 2px; font-size: 12px; text-transform: uppercase; letter-spacing: .05em; opacity: .7}
 .lumbar-canvas {position: relative; outline: 2px solid transparent; line-height: 0; width: fit-content}
-.lumbar-canvas:focus {outline-color: #56b4e9}
+.lumbar-canvas:focus {outline-color: #56b4e9; outline-offset: -2px}
+.lumbar-browser.jupyter-widgets.widget-box :focus-visible:not(.lumbar-canvas) {
+  outline: 3px solid #0072b2 !important; outline-offset: 1px}
 .lumbar-canvas canvas {touch-action: none; cursor: crosshair}
 .lumbar-strip {position: relative; outline: 2px solid transparent; width: fit-content}
 .lumbar-strip[hidden] {display: none}
@@ -191,7 +193,8 @@ STYLE = """
 .lumbar-strip canvas {touch-action: none; cursor: ew-resize; display: block}
 .lumbar-badge {position: absolute; top: 8px; left: 50%; transform: translateX(-50%); padding: 3px 14px; color: #fff;
   border-radius: 12px; font: bold 15px/20px sans-serif; border: 1px solid rgba(255,255,255,.6); pointer-events: none}
-.lumbar-banner {position: absolute; left: 0; right: 0; bottom: 0; padding: 10px; color: #fff; background: #b00020;
+.lumbar-banner {position: absolute; left: 0; right: 0; bottom: 0; padding: 10px 150px 10px 10px; color: #fff;
+  background: #b00020;
   font: bold 14px/19px sans-serif}
 .lumbar-flash {animation: lumbar-flash .5s}
 @keyframes lumbar-flash {50% {background: #ff5070}}

@@ -254,6 +254,7 @@ def _decide(self: MaskReviewer, decision: str):
     self.note.value, self.resolve.value = '', False
     following = min(self.index.value + 1, len(self.shown) - 1)
     self._filter(self.shown[following])
+    self._say(f'{name} {self.states[name]}. {self.canvas.said}')
 
 # %% ../nbs/53_judging.ipynb #3134a7be
 @patch

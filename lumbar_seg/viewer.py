@@ -256,7 +256,7 @@ def _step_row(self: MaskViewer) -> list:
     "Where in the list."
     self.previous = make_button('', 'arrow-left', 40, 'Previous frame (←)')
     self.next = make_button('', 'arrow-right', 40, 'Next frame (→)')
-    self.index = widgets.IntSlider(min=0, max=0, readout=False, layout={'width': '200px'})
+    self.index = widgets.IntSlider(min=0, max=0, readout=False, tooltip='Frame', layout={'width': '200px'})
     self.thumbnails = make_button('Thumbnails', 'th', 110, 'Many frames at once (T)')
     self.position = widgets.Label()
     return [self.previous, self.next, self.index, self.thumbnails, self.position]
@@ -647,7 +647,17 @@ def _tell(self: MaskViewer, warning: str = '', news: str = ''):
     if not self.look.error: lines += [html.escape(line) for line in self._numbers()]
     lines += [html.escape(f'note: {line}') for line in self.unread]
     self.status.value = '<br>'.join(lines)
-    self.canvas.said = warning or news or f"{self.name or ''} {self.states.get(self.name, '')}"
+    self._say(warning or news or f"{self.name or ''} {self._doing()}")
+
+@patch
+def _doing(self: MaskViewer) -> str:
+    "The state of the frame on the screen, for screen readers."
+    return self.states.get(self.name, '')
+
+@patch
+def _say(self: MaskViewer, text: str):
+    "Let screen readers say it, also if it is the same as before."
+    self.canvas.said = f'{text}\N{NO-BREAK SPACE}' if text == self.canvas.said else text
 
 # %% ../nbs/52_viewer.ipynb #113784d4
 @patch

@@ -277,7 +277,7 @@ def _view_rows(self: MaskViewer) -> list[list]:
     self.zoomed = make_toggle('To bone', 'Zoom to the bone (Z)', 62)
     self.panels = make_toggle('Apart', 'Masks side by side (P)', 54)
     self.tones = make_button('Reset grays', '', 86, 'Show the gray values as they are (W)')
-    self.onion = make_toggle('Mask before', 'The mask of the frame before, as an outline (O)', 80)
+    self.onion = make_toggle('Last mask', 'The mask of the frame before, as an outline (O)', 80)
     self.strip = make_toggle('Sweep', 'All frames of this sweep as a strip, to drag along (A)', 56, value=True)
     return [[self.opacity], [self.window], [self.level], [self.tones, self.onion, self.strip],
             [self.visible, self.contour, self.zoomed, self.panels]]

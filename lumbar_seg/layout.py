@@ -158,9 +158,11 @@ class UnreadKind:
 IN_SUBFOLDER, MISNAMED, UNKNOWN = 'in a subfolder', 'a picture without its ending', 'of an unknown kind'
 
 _ELSEWHERE = 'move the original to another folder.'
-_TO_FRAMES = f'Export the frames as PNG, and {_ELSEWHERE}'
-_TO_MASKS = f'Export the masks as PNG of 0 and 255, each under the name of its frame, and {_ELSEWHERE}'
-_NOT_FRAMES = f'If it holds masks, export them to the folder of masks, as PNG of 0 and 255. In any case, {_ELSEWHERE}'
+_TO_FRAMES = 'Move it to another folder, and take its frames from there: `lumbar_seg import FILE`.'
+_TO_MASKS = 'Move it to another folder, and take its masks from there: `lumbar_seg import-masks FILE`.'
+_TO_PNG = f'Export the frames as PNG, and {_ELSEWHERE}'
+_MASKS_TO_PNG = f'Export the masks as PNG of 0 and 255, each under the name of its frame, and {_ELSEWHERE}'
+_NOT_FRAMES = f'If it holds masks, `lumbar_seg import-masks FILE` takes them. In any case, {_ELSEWHERE}'
 _UNKNOWN = f'If it holds any {{0}}, export them as PNG. In any case, {_ELSEWHERE}'
 _UNPACK = f'Unpack the {{0}} here, and {_ELSEWHERE}'
 _MOVE_UP = 'Move the frames into the folder itself, with the patient in the name: p1/1.png becomes p1_1.png.'
@@ -177,10 +179,10 @@ _ARCHIVES = '.zip .gz .tar .tgz .bz2 .xz .7z .rar'
 
 UNREAD_KINDS = {
     'DICOM': UnreadKind('.dcm .dicom .dic .ima', _TO_FRAMES, _TO_MASKS),
-    'video': UnreadKind(_VIDEOS, _TO_FRAMES, _TO_MASKS),
+    'video': UnreadKind(_VIDEOS, _TO_FRAMES, _MASKS_TO_PNG),
     'volume': UnreadKind(_VOLUMES, _TO_FRAMES, _TO_MASKS),
-    'array': UnreadKind(_ARRAYS, _TO_FRAMES, _TO_MASKS),
-    'picture in another format': UnreadKind(_PICTURES, _TO_FRAMES, _TO_MASKS),
+    'array': UnreadKind(_ARRAYS, _TO_PNG, _MASKS_TO_PNG),
+    'picture in another format': UnreadKind(_PICTURES, _TO_PNG, _MASKS_TO_PNG),
     'annotations or text': UnreadKind(_TEXTS, _NOT_FRAMES, _TO_MASKS),
     'archive': UnreadKind(_ARCHIVES, _UNPACK.format('frames'), _UNPACK.format('masks')),
     IN_SUBFOLDER: UnreadKind('', _MOVE_UP, _MOVE_MASKS_UP),

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .layout import DataError
 from .images import read_mask
 from .frames import MaskFiles, boneless_frames, name_problem, note_has_bone, read_pair
-from .records import file_hash, made_by
+from .records import made_by, weights_hash
 from .phantom import evenly_spaced
 from .origins import Start, start_of_manual, start_of_model
 from .metrics import unit_of
@@ -524,7 +524,7 @@ def _grown_start(self: MaskBrowser, predictor) -> Start:
     "The start of a drawing to which the network has added something."
     before = self.drawing.start
     if before and before.by_model: return replace(before, mask=None)     # how much was changed by hand is unknown
-    return Start('pred', predictor.weights.name, file_hash(predictor.weights))
+    return Start('pred', predictor.weights.name, weights_hash(predictor.weights))
 
 # %% ../nbs/54_browser.ipynb #8fb3d1fe
 @patch

@@ -32,6 +32,8 @@ class Command(typing.NamedTuple):
 COMMANDS = {
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
+    'import': Command('imports.import_recordings', 'Take frames from DICOM, videos and volumes, without names'),
+    'import-masks': Command('mask_imports.import_masks', 'Take masks from other labeling tools'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
     'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
     'move': Command('selection.move_annotated', 'Move frames without a mask to raw_unlabelled/, or back'),
@@ -54,6 +56,8 @@ COMMANDS = {
     'browse': Command('apps.browse', 'Review and draw masks in JupyterLab'),
     'review': Command('apps.review', 'Review and draw masks in an app without code'),
     'merge-reviews': Command('reviews.merge_reviews', "Add a colleague's decisions about masks"),
+    'export': Command('exports.export_masks', 'Write frames and masks for other programs'),
+    'pack': Command('packs.pack', 'Pack a model with its card and ONNX network into one file'),
     'lab': Command('apps.lab', 'Open JupyterLab on this machine only'),
 }
 
@@ -88,7 +92,8 @@ def _value_type(annotation):
 def _add_option(parser, name, annotation, default, text):
     "Add a parameter to the parser. `default` is `inspect.Parameter.empty` for a positional argument."
     if default is inspect.Parameter.empty:
-        parser.add_argument(name, type=_value_type(annotation), help=text)
+        is_list = any(typing.get_origin(kind) is list for kind in typing.get_args(annotation))
+        parser.add_argument(name, type=_value_type(annotation), nargs='+' if is_list else None, help=text)
         return
     option = '--' + name.replace('_', '-')
     text = text.replace('%', '%%')                  # a percent sign is special to argparse

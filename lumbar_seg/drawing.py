@@ -515,6 +515,7 @@ def save_drawing(
     begun_on: DrawnOn | None = None, # what the mask was drawn on; None: save whatever is there now
     start: Start | None = None, # the mask that the drawing started from, for `origins.csv`; None: unknown, no row
     reviewer: str = '', # initials of who drew it
+    command: str = '', # that brought the mask, such as import-masks; empty for a drawing
 ) -> Path: # the mask file
     """Save a drawn mask: copy the frame to `images/`, keep a copy of an earlier mask, write down what it was begun on,
     write it, remove drafts of it. `ChangedMeanwhile` if frame or mask is no longer what the drawing was begun on.
@@ -532,11 +533,12 @@ def save_drawing(
             raise DataError(f'{frame} is {image.shape} but its mask is {mask.shape}, so the mask was not saved.')
         _copy_frame(paths, frame)
         png = _as_png(mask, before.bone_value)
-        if start and not is_saved: png = marked_png(png, origin_of(start, mask, '', frame, now.picture, reviewer))
+        facts = frame, now.picture, reviewer, command
+        if start and not is_saved: png = marked_png(png, origin_of(start, mask, '', *facts))
         sha256 = content_hash(before) if is_saved else hashlib.sha256(png).hexdigest()
         if start and (not is_saved or _is_news(paths, frame, before, start)):
             paths.masks_manual.mkdir(exist_ok=True)
-            append_origin(paths, origin_of(start, mask, sha256, frame, now.picture, reviewer))
+            append_origin(paths, origin_of(start, mask, sha256, *facts))
         pattern = mask_settings(paths.masks_manual).get('mask_pattern')
         target = before.files[0] if is_saved else _replace_mask(before, mask, png, frame, pattern)
         # last: until everything is in place, the draft keeps the drawing

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONVERTED', 'INT8', 'ENGINES', 'fold_batch_norm', 'require_squares', 'TorchEngine', 'has_openvino', 'quiet_openvino',
-           'converted_path', 'save_openvino', 'read_openvino', 'openvino_network', 'OpenVINOEngine', 'make_engine']
+           'converted_path', 'save_openvino', 'read_openvino', 'exported_program', 'convert_network',
+           'openvino_network', 'OpenVINOEngine', 'make_engine']
 
 # %% ../nbs/33_engines.ipynb #22bd8507
 import contextlib
@@ -14,7 +15,6 @@ import importlib.util
 import os
 import sys
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from torch.fx.experimental.optimization import fuse
 
 from .layout import DataError
 from .storage import exclusive, sync_to_disk, temporary_name
-from .records import file_hash
+from .records import weights_hash
 from .runtime import cores, pick_device
 from .dataset import input_size
 
@@ -90,12 +90,12 @@ def quiet_openvino():
 CONVERTED = '.converted'
 
 def converted_path(
-    weights: Path, # a `.pth` file
+    weights: Path, # a `.pth` file, or a pack
     img_size: int | str, # of the network's input, as `input_size` takes it
     kind: str, # of conversion
 ) -> Path:
     "Where the converted network of exactly these weights is kept."
-    return weights.parent/CONVERTED/f'{weights.stem}-{file_hash(weights)[:16]}-{img_size}-{kind}.xml'
+    return weights.parent/CONVERTED/f'{weights.stem}-{weights_hash(weights)[:16]}-{img_size}-{kind}.xml'
 
 # %% ../nbs/33_engines.ipynb #0e97ebf2
 def save_openvino(
@@ -126,22 +126,48 @@ def read_openvino(
     try: return quiet_openvino().Core().read_model(path)
     except RuntimeError: return None
 
-# %% ../nbs/33_engines.ipynb #d2a83337
+# %% ../nbs/33_engines.ipynb #ef59bd46
+def exported_program(
+    model: nn.Module, # network in eval mode
+    in_channels: int, # of its input
+    img_size: int | str, # of its input, as `input_size` takes it
+): # `torch.export.ExportedProgram` for [B,C,h,w] with any B
+    "The network as a graph that other programs can convert. `DataError` if PyTorch cannot export it."
+    example = torch.zeros(2, in_channels, *input_size(img_size))
+    any_batch = {0: torch.export.Dim('batch')}
+    try:
+        with torch.no_grad(): return torch.export.export(model, (example,), dynamic_shapes=(any_batch,))
+    except Exception as e:              # exporting raises whatever the network's own code raises
+        reason = str(e).strip().partition('\n')[0]
+        raise DataError(f'PyTorch cannot export this network ({type(e).__name__}: {reason}). '
+                        'Use --engine torch.') from e
+
+# %% ../nbs/33_engines.ipynb #d0531521
+def convert_network(
+    model: nn.Module, # network in eval mode
+    in_channels: int, # of its input
+    img_size: int | str, # of its input, as `input_size` takes it
+): # `openvino.Model`, for any number of frames
+    "The network converted to OpenVINO in 32 bits. `DataError` if PyTorch cannot export it, or OpenVINO not read it."
+    program = exported_program(model, in_channels, img_size)
+    try: converted = quiet_openvino().convert_model(program)
+    except Exception as e:
+        raise DataError(f'OpenVINO cannot read this network ({type(e).__name__}). Use --engine torch.') from e
+    converted.reshape([-1, in_channels, *input_size(img_size)])
+    return converted
+
 def openvino_network(
     model: nn.Module, # network in eval mode
     weights: Path, # its file; the converted network is kept in a folder beside it
     in_channels: int, # of the network's input
     img_size: int | str, # of the network's input, as `input_size` takes it
 ): # `openvino.Model`
-    "The network converted to OpenVINO in 32 bits: once, or in every run if nothing can be written beside the weights."
-    openvino = quiet_openvino()
-    path = converted_path(weights, img_size, f'ov{openvino.__version__[:6]}')
+    """The network converted to OpenVINO in 32 bits: once, or in every run if nothing can be written beside the weights.
+    Those that earlier versions kept are used. `DataError` as in `convert_network`."""
+    path = converted_path(weights, img_size, f'ov{quiet_openvino().__version__[:6]}')
     kept = read_openvino(path)
     if kept is not None: return kept
-    shape = (1, in_channels, *input_size(img_size))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', FutureWarning)        # of torch.jit, which PyTorch is retiring
-        converted = openvino.convert_model(model, example_input=torch.zeros(shape), input=shape)
+    converted = convert_network(model, in_channels, img_size)
     with contextlib.suppress(OSError, DataError): save_openvino(converted, path)         # a full or a read-only disk
     return converted
 
@@ -149,15 +175,17 @@ def openvino_network(
 class OpenVINOEngine:
     "OpenVINO on the CPU. Called with float32 [B,C,h,w] in [0, 1], gives logits float32 [B,h,w]."
     def __init__(self,
-        converted, # `openvino.Model`
+        converted, # `openvino.Model`; set to one frame at a time
     ):
         openvino = quiet_openvino()
+        shape = [1, *(side.get_length() for side in list(converted.input(0).partial_shape)[1:])]
+        converted.reshape(shape)
         options = {'PERFORMANCE_HINT': 'THROUGHPUT', 'NUM_STREAMS': cores(), 'INFERENCE_NUM_THREADS': cores(),
                    'INFERENCE_PRECISION_HINT': 'f32'}
         self.compiled = openvino.Core().compile_model(converted, 'CPU', options)
         self.local = threading.local()                                         # each thread has its own request
         self.name = f'OpenVINO {openvino.__version__.split("-")[0]} on cpu'
-        self(np.zeros(self.compiled.input(0).shape, np.float32))
+        self(np.zeros(shape, np.float32))
 
     def __call__(self, batch):
         if not hasattr(self.local, 'request'): self.local.request = self.compiled.create_infer_request()
@@ -201,4 +229,8 @@ def make_engine(
                             'or was already imported with its usage statistics (openvino_telemetry) switched on.')
     if engine == INT8: return _int8_engine(weights, img_size)
     if engine == 'torch' or where.type != 'cpu' or not has_openvino(): return TorchEngine(model, where)
-    return OpenVINOEngine(openvino_network(model, weights, in_channels, img_size))
+    try: return OpenVINOEngine(openvino_network(model, weights, in_channels, img_size))
+    except DataError as e:
+        if engine == 'openvino': raise
+        print(f'note: {e} PyTorch computes instead.')
+        return TorchEngine(model, where)

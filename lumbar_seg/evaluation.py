@@ -37,6 +37,7 @@ from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
 from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
 from .records import maker_record, pairs_record, read_run, text_hash, training_facts
 from .records import init_notes, lost_frames_note, mask_hashes, training_overlap, utc_now, versions
+from .records import weights_hash
 from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
 from .origins import Origin, mask_origins
@@ -203,7 +204,7 @@ def model_segmenter(
     if raw: thresholds = replace(thresholds, band_top=0., band_bottom=1., min_area_frac=0., fallback=False)
     name = predictor.weights.stem + ('_raw' if raw else '') + ('_tta' if tta else '')
     if predictor.weights.resolve().parent != paths.models.resolve(): name += f'_{_letters(predictor.weights)}'
-    facts = {'weights': recorded_path(predictor.weights, paths), 'weights_sha256': file_hash(predictor.weights),
+    facts = {'weights': recorded_path(predictor.weights, paths), 'weights_sha256': weights_hash(predictor.weights),
              'threshold': thresholds.probability or predictor.threshold, 'img_size': predictor.img_size,
              'thresholds': asdict(thresholds), 'thresholds_from': source, 'raw': raw, 'device': str(predictor.device)}
     if tta: facts['tta'] = True

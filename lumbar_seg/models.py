@@ -15,6 +15,7 @@ import contextlib
 import copy
 import difflib
 import functools
+import io
 import logging
 import math
 import os
@@ -33,7 +34,8 @@ from torch.nn import functional as F
 
 from .layout import DataError, Paths
 from .storage import atomic_write, json_text
-from .records import file_hash, init_record, keep_other_record, record_beside, record_path
+from .records import PACK_WEIGHTS, file_hash, init_record, is_pack, keep_other_record, read_pack
+from .records import record_beside, record_path, weights_hash
 from .dataset import input_size
 
 # %% ../nbs/23_models.ipynb #603401e6
@@ -321,7 +323,7 @@ def _kind_of_archive(path):
     if 'archive_format' in endings: return f'an exported PyTorch program, which is not run. {SAVE_ADVICE}'
     if any(name.endswith('.npy') for name in names): return f'a file of NumPy arrays. {SAVE_ADVICE}'
     if any(name.endswith('.h5') for name in names): return 'a Keras model. Use the weights of a PyTorch network.'
-    return 'a ZIP archive. Unpack it, and give the file of weights in it.'
+    return 'a ZIP archive, and not one of `lumbar_seg pack`. Unpack it, and give the file of weights in it.'
 
 # %% ../nbs/23_models.ipynb #225414e8
 FIRST_BYTES = {            # how a file begins -> what it is, and what to do
@@ -356,15 +358,19 @@ _NOT_OFFERED = re.compile(r'.*(\.before-\d+-\d+|_fold\d+of\d+)')
 def weights_in(
     folder: Path, # such as models/; may be missing
 ) -> list[Path]: # in the order of their names
-    "The files of weights in a folder, without those that were set aside and those of single folds."
-    files = sorted(Path(folder).glob('*.pth')) if Path(folder).is_dir() else []
-    return [file for file in files if not _NOT_OFFERED.match(file.stem)]
+    """The files of weights in a folder, without those that were set aside and those of single folds. Where there are
+    none: the packs."""
+    def offered(ending):
+        files = sorted(Path(folder).glob(f'*{ending}')) if Path(folder).is_dir() else []
+        return [file for file in files if not _NOT_OFFERED.match(file.stem)]
+    return offered('.pth') or [file for file in offered('.zip') if is_pack(file)]
 
 def missing_weights(
     path: Path, # weights that do not exist
 ) -> str: # for a `DataError`
     "Which weights are missing, which there are in their place, and what to do."
-    others = [file.name for file in weights_in(path.parent)]
+    others, here = [file.name for file in weights_in(path.parent)], Path(path.name)
+    if here.is_file(): return f'There are no weights {path}. For the file in the current folder, write ./{here}.'
     if not others: return f'There are no weights {path}. Train a model first: `lumbar_seg train`.'
     return (f'There are no weights {path}. The folder has: {", ".join(others)}. Name one of these (--weights), or '
             'train a model: `lumbar_seg train`.')
@@ -382,23 +388,46 @@ def _why_not_opened(error, path):
     return DataError(f'{path} holds {what}. Opening it could run code, so it was not opened. Ask its author for a '
                      f'plain state_dict. {SAVE_ADVICE}')
 
+def _opened(source, place):
+    "What is in a PyTorch file or stream, without running code from it. `DataError` that names the place."
+    try: return torch.load(source, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as e:
+        raise _why_not_opened(e, place) from e
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
+            MemoryError) as e:                                                                              # all seen
+        raise DataError(f'{place} is damaged or is not a file of PyTorch weights ({type(e).__name__}). '
+                        'Copy it again, or train again.') from e
+
+# %% ../nbs/23_models.ipynb #95ca469e
+def _load_packed(path):
+    """The content of the weights in a pack. `DataError` as in `read_pack`, or if they are of another kind than those
+    that `torch.save` has written since 2020, or are to grow when they are read."""
+    stream, place = io.BytesIO(read_pack(path).weights), f'{path} ({PACK_WEIGHTS})'
+    kind = _kind_of_archive(stream)
+    if kind: raise DataError(f'{place} is {kind}')
+    try:
+        with zipfile.ZipFile(stream) as inner: sizes = [(i.file_size, i.compress_size) for i in inner.infolist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+        raise DataError(f'{place} is damaged or is not a file of PyTorch weights. Get the pack again.') from e
+    if any(size != stored for size, stored in sizes) or sum(size for size, _ in sizes) > stream.getbuffer().nbytes:
+        raise DataError(f'{place} claims to hold more than is in it, so it was not opened. Get the pack again.')
+    stream.seek(0)
+    return _opened(stream, place)
+
 def _load_content(path):
-    "What is in a PyTorch file, without running code from it. `DataError` if it is missing, damaged or more than data."
+    """What is in a file of weights or a pack, without running code from it. `DataError` if it is missing, damaged or
+    more than data."""
     if path.is_dir(): raise DataError(f'{path} is a folder, not a file of weights.')
     if not path.is_file(): raise DataError(missing_weights(path))
+    if is_pack(path): return _load_packed(path)
     kind = _kind_of_file(path)
     if kind: raise DataError(f'{path} is {kind}')
+    if not _is_safetensors(path): return _opened(path, path)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    try:
-        if _is_safetensors(path): return load_file(path)
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as e:
-        raise _why_not_opened(e, path) from e
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-            SafetensorError) as e:                                                                          # all seen
-        raise DataError(f'{path} is damaged or is not a file of PyTorch weights ({type(e).__name__}). '
-                        'Copy it again, or train again.') from e
+    try: return load_file(path)
+    except (SafetensorError, OSError, RuntimeError, ValueError, LookupError) as e:
+        raise DataError(f'{path} is damaged ({type(e).__name__}). Copy it again, or train again.') from e
 
 # %% ../nbs/23_models.ipynb #23a0b108
 def _tables(content):
@@ -835,7 +864,7 @@ def start_from(
     state = network.state_dict()
     with torch.no_grad():
         for name, tensor in taken.items(): state[name].copy_(tensor)
-    start = f'file {path.name}, sha256 {file_hash(path)[:12]}: {part}'
+    start = f'file {path.name}, sha256 {weights_hash(path)[:12]}: {part}'
     wanted = len(_needed(_parts(network)[part]))
     rest = '; the decoder starts random' if part == 'encoder' else ''
     print(f'init: {_count(taken)} of {wanted} tensors of the {part} from {path}{rest}')

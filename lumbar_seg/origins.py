@@ -45,7 +45,7 @@ class Origin:
     mask_px: float = math.nan # pixels of bone in the saved mask
     reviewer: str = '' # initials of who drew it
     mask_pixels: str = '' # of the saved mask, see `mask_pixels_hash`; empty if unknown, or without bone
-    command: str = '' # that changed the mask, such as fill-outlines; empty for a drawing
+    command: str = '' # that changed or brought the mask: fill-outlines or import-masks; empty for a drawing
 
     @property
     def by_model(self) -> bool:
@@ -292,12 +292,13 @@ def origin_of(
     frame: Path, # an image file
     picture: str, # its `picture_hash`
     reviewer: str = '', # initials of who drew it
+    command: str = '', # that brought the mask; empty for a drawing
 ) -> Origin:
     "The row for a drawing that is about to be saved. `DataError` for any other array."
     require_mask(mask)
     return Origin(utc_now(), frame.name, picture, mask_sha256, start.source, start.weights, start.weights_sha256,
                   start.model_mask_sha256, start.changed(mask), float(np.count_nonzero(mask)), reviewer,
-                  mask_pixels_hash(mask))
+                  mask_pixels_hash(mask), command)
 
 def carry_origin(
     paths: Paths, # data layout; `masks_manual/` must be locked

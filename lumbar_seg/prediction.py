@@ -28,7 +28,7 @@ from .storage import appended_rows, exclusive, new_folders, require_space, table
 from .images import read_gray, require_frame, require_list, require_mask, write_image, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
 from .records import RUN_FILE, file_hash, frame_hashes, is_among, keep_maker_record, read_run
-from .records import recorded_img_size, recorded_threshold
+from .records import recorded_img_size, recorded_threshold, weights_hash
 from .display import progress
 from .runtime import BatchParts, cores, pick_device
 from .viz import overlay, show_grid
@@ -82,8 +82,8 @@ def find_weights(
     weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's, or the only ones
     recipe: str = DEFAULT_RECIPE, # of `RECIPES`
 ) -> Path: # may be missing
-    """Where the weights are: a name alone means models/, and a path means that path. `DataError` if none are named,
-    those of the recipe are missing and there are several others."""
+    """Where the weights, or a pack of them, are: a name alone means models/, and a path means that path. `DataError` if
+    none are named, those of the recipe are missing and there are several others."""
     if weights is None: return _default_weights(paths, recipe)
     is_name = Path(weights).name == str(weights)
     return paths.models/weights if is_name else Path(weights)
@@ -138,7 +138,7 @@ class Prediction(NamedTuple):
 class Predictor:
     "A network ready to predict: frames of any size in, masks of that size out."
     def __init__(self,
-        weights: str | Path, # a `.pth` file; see `find_weights`
+        weights: str | Path, # a `.pth` file, or a pack; see `find_weights`
         device: str = 'auto', # auto, cpu, cuda or mps
         img_size: int | str | None = None, # of its input, 256 or 192x288; default: that of its training, else 256
         engine: str = 'auto', # auto, torch, openvino or openvino-int8: what computes the network
@@ -155,7 +155,8 @@ class Predictor:
         given = {'img_size': img_size and checked_size(img_size), 'threshold': threshold}
         self.given_threshold = threshold
         if img_size is None: img_size = recorded_img_size(self.record) or IMG_SIZE
-        self.img_size = checked_size(img_size)
+        try: self.img_size = checked_size(img_size)
+        except DataError as e: raise DataError(f'{self.weights} cannot be used: {e}') from e
         self.threshold = (recorded_threshold(self.record) or PROBABILITY_THRESHOLD) if threshold is None else threshold
         _require_settings(self.img_size, self.threshold, model)
         if network is None: _require_size(self.record, self.img_size)
@@ -280,7 +281,7 @@ def prediction_run(
     "What decides the masks of a run."
     settings = asdict(thresholds)
     for name in ('measured_on', 'min_confidence'): del settings[name]          # which change no mask
-    run = {'weights': predictor.weights.name, 'weights_sha256': file_hash(predictor.weights),
+    run = {'weights': predictor.weights.name, 'weights_sha256': weights_hash(predictor.weights),
            'img_size': predictor.img_size, 'threshold': predictor.threshold, 'thresholds': settings}
     if predictor.int8: run['int8'] = True              # the only engine that changes masks
     if predictor.tta: run['tta'] = True

@@ -20,7 +20,7 @@ import pandas as pd
 from .layout import DataError, Paths
 from .storage import exclusive, write_json
 from .images import read_gray, require_list
-from .records import file_hash, versions
+from .records import versions, weights_hash
 from .display import progress
 from .splits import read_splits
 from .dataset import UltrasoundBoneDataset, image_tensor
@@ -182,7 +182,7 @@ def quantize(
             save_openvino(quantize_network(predictor, squares), candidate)
             quantized = with_engine(predictor, OpenVINOEngine(read_openvino(candidate)))
             gate = compare_masks(predictor, quantized, val, thresholds, source)
-            record = {'calibration_frames': chosen, 'weights_sha256': file_hash(predictor.weights), 'val': val.names,
+            record = {'calibration_frames': chosen, 'weights_sha256': weights_hash(predictor.weights), 'val': val.names,
                       'img_size': predictor.img_size, 'threshold': predictor.threshold,
                       'thresholds': asdict(thresholds), 'thresholds_from': source, 'versions': versions()}
             if gate.ok: _keep(candidate, path, gate.numbers | record)

@@ -11,6 +11,7 @@ __all__ = ['BONE', 'NO_BONE', 'NNUNET_DATASET', 'EXPORT_FORMATS', 'coco_rle', 'c
 # %% ../nbs/39_exports.ipynb #47705152
 import base64
 import contextlib
+import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from .display import progress, some_of
 from .reviews import rejected_pairs
 from .checks import REMEDIES, pair_problem
 from .splits import PARTS, read_splits
-from .recordings import require_extra
+from .recordings import FORMATS_EXTRA, require_extra
 
 # %% ../nbs/39_exports.ipynb #4630b00d
 def _run_lengths(
@@ -56,7 +57,7 @@ def coco_rle(
     mask: np.ndarray, # bool [H,W]
 ) -> dict: # `size` (height, width) and `counts`, as text
     "A mask as compressed RLE of COCO. `DataError` for any other array, or if pycocotools is missing."
-    rle = require_extra('pycocotools.mask', 'formats').encode(np.asfortranarray(require_mask(mask), np.uint8))
+    rle = require_extra('pycocotools.mask', FORMATS_EXTRA).encode(np.asfortranarray(require_mask(mask), np.uint8))
     return {'size': list(mask.shape), 'counts': rle['counts'].decode('ascii')}
 
 # %% ../nbs/39_exports.ipynb #84b3366c
@@ -374,25 +375,27 @@ def write_label_studio(
         f.write(']\n')
 
 # %% ../nbs/39_exports.ipynb #cfcbdd59
-def _volume(pixels, pixel_size):
-    "A picture as a volume of one slice."
-    sitk = require_extra('SimpleITK', 'formats')
-    volume = sitk.GetImageFromArray(np.ascontiguousarray(pixels, np.uint8)[None])
-    height, width = pixel_size or (1., 1.)
-    volume.SetSpacing((width, height, 1.))
-    return volume
+_GZIP_LEVEL = 3          # of 1 to 9: frames are as small as with 6, in half the time
+
+def _save_nifti(file, pixels, pixel_size):
+    "Write a picture, [H,W], or a volume of one slice, [1,H,W]. Source: nifti.nimh.nih.gov, nifti1.h"
+    nibabel, (height, width) = require_extra('nibabel', FORMATS_EXTRA), pixel_size or (1., 1.)
+    affine = np.diag([-width, -height, 1, 1])
+    image = nibabel.Nifti1Image(np.uint8(pixels).T, affine)
+    image.header.set_xyzt_units('mm', 'sec')
+    image.set_qform(affine, 'scanner')
+    image.set_sform(affine, 'scanner')
+    file.write_bytes(gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0))
 
 def write_nifti(
     folder: Path, # to write into
     frames: Iterable[Labeled], # read one at a time
 ):
     "NIfTI: `images/` and `masks/` with a `.nii.gz` of each frame, bone is 1. Source: nifti.nimh.nih.gov"
-    sitk = require_extra('SimpleITK', 'formats')
     for kind in ('images', 'masks'): (folder/kind).mkdir()
     for frame in frames:
-        name = f'{frame.stem}.nii.gz'
-        sitk.WriteImage(_volume(frame.image, frame.pixel_size), folder/'images'/name, useCompression=True)
-        sitk.WriteImage(_volume(frame.mask, frame.pixel_size), folder/'masks'/name, useCompression=True)
+        for kind, pixels in {'images': frame.image, 'masks': frame.mask}.items():
+            _save_nifti(folder/kind/f'{frame.stem}.nii.gz', pixels[None], frame.pixel_size)
 
 # %% ../nbs/39_exports.ipynb #c499a622
 _TERMINOLOGY = ('Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~'
@@ -408,19 +411,23 @@ def _segment_header(shape):
             'Segmentation_MasterRepresentation': 'Binary labelmap', 'Segmentation_ReferenceImageExtentOffset': '0 0 0'}
 
 # %% ../nbs/39_exports.ipynb #84a1d780
+def _save_nrrd(file, pixels, pixel_size, more=None):
+    "Write a picture, [H,W], as a volume of one slice. `more`: further fields of the header."
+    nrrd, (height, width) = require_extra('nrrd', FORMATS_EXTRA), pixel_size or (1., 1.)
+    header = {'space': 'left-posterior-superior', 'space directions': np.diag([width, height, 1.]),
+              'space origin': np.zeros(3), 'kinds': ['domain']*3, 'encoding': 'gzip', **(more or {})}
+    nrrd.write(str(file), np.uint8(pixels).T[..., None], header, compression_level=_GZIP_LEVEL)
+
 def write_slicer(
     folder: Path, # to write into
     frames: Iterable[Labeled], # read one at a time
 ):
     "3D Slicer: `images/*.nrrd`, `masks/*.seg.nrrd`. Source: slicer.readthedocs.io, Segmentations, file format"
-    sitk = require_extra('SimpleITK', 'formats')
     for kind in ('images', 'masks'): (folder/kind).mkdir()
     for frame in frames:
-        mask = _volume(frame.mask, frame.pixel_size)
-        for name, value in _segment_header(frame.mask.shape).items(): mask.SetMetaData(name, value)
-        image = _volume(frame.image, frame.pixel_size)
-        sitk.WriteImage(image, folder/'images'/f'{frame.stem}.nrrd', useCompression=True)
-        sitk.WriteImage(mask, folder/'masks'/f'{frame.stem}.seg.nrrd', useCompression=True)
+        _save_nrrd(folder/'images'/f'{frame.stem}.nrrd', frame.image, frame.pixel_size)
+        _save_nrrd(folder/'masks'/f'{frame.stem}.seg.nrrd', frame.mask, frame.pixel_size,
+                   _segment_header(frame.mask.shape))
 
 # %% ../nbs/39_exports.ipynb #4752f41b
 NNUNET_DATASET = 'Dataset501_LumbarBone'
@@ -434,9 +441,8 @@ def _write_case(folder, frame, ending):
         image.write_bytes(encode_png(frame.image))
         mask.write_bytes(encode_png(frame.mask.astype(np.uint8)))
         return
-    sitk = require_extra('SimpleITK', 'formats')
     for file, pixels in {image: frame.image, mask: frame.mask}.items():
-        sitk.WriteImage(_volume(pixels, frame.pixel_size)[:, :, 0], file, useCompression=True)      # nnU-Net takes 2-D
+        _save_nifti(file, pixels, frame.pixel_size)                                                 # nnU-Net takes 2-D
 
 # %% ../nbs/39_exports.ipynb #d5e21c5b
 def write_nnunet(
@@ -466,11 +472,11 @@ _EXPLICIT_LITTLE = '1.2.840.10008.1.2.1'        # transfer syntax, not compresse
 
 def _uid(*what):
     "A UID that is always the same for the same content."
-    return require_extra('pydicom', 'formats').uid.generate_uid(entropy_srcs=[str(part) for part in what])
+    return require_extra('pydicom', FORMATS_EXTRA).uid.generate_uid(entropy_srcs=[str(part) for part in what])
 
 def _calibrated_region(shape, pixel_size):
     "The pixel size of the whole picture, as ultrasound machines give it: in cm (DICOM PS3.3, C.8.5.5)."
-    region = require_extra('pydicom', 'formats').Dataset()
+    region = require_extra('pydicom', FORMATS_EXTRA).Dataset()
     region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0          # 2-D, tissue
     region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
     region.RegionLocationMaxX1, region.RegionLocationMaxY1 = shape[1] - 1, shape[0] - 1
@@ -481,7 +487,7 @@ def _calibrated_region(shape, pixel_size):
 # %% ../nbs/39_exports.ipynb #f3a9f5a2
 def _dicom_picture(frame):
     "The frame as a DICOM picture that names nobody."
-    pydicom, (height, width) = require_extra('pydicom', 'formats'), frame.image.shape
+    pydicom, (height, width) = require_extra('pydicom', FORMATS_EXTRA), frame.image.shape
     hash = pixel_hash(frame.image)
     picture = pydicom.Dataset()
     picture.SOPClassUID, picture.SOPInstanceUID = _US_IMAGE, _uid(frame.stem, hash)
@@ -508,7 +514,7 @@ def _dicom_picture(frame):
 # %% ../nbs/39_exports.ipynb #43edd85b
 def _dicom_original(folder, frame):
     "The DICOM file of this name in your folder. `DataError` if there is none, or if it is not this frame's size."
-    pydicom = require_extra('pydicom', 'formats')
+    pydicom = require_extra('pydicom', FORMATS_EXTRA)
     files = [folder/f'{frame.stem}{ending}' for ending in ('.dcm', '.DCM', '.dicom', '.ima', '')]
     file = next((file for file in files if file.is_file()), None)
     if file is None: raise DataError(f'There is no file {files[0]}.')
@@ -523,7 +529,8 @@ def _dicom_original(folder, frame):
 # %% ../nbs/39_exports.ipynb #37f1401e
 def _dicom_seg(frame, picture, by_model):
     "The mask as a segmentation of a DICOM picture."
-    highdicom, codes = require_extra('highdicom', 'formats'), require_extra('pydicom.sr.codedict', 'formats').codes
+    highdicom = require_extra('highdicom', FORMATS_EXTRA)
+    codes = require_extra('pydicom.sr.codedict', FORMATS_EXTRA).codes
     algorithm = None
     if by_model:
         algorithm = highdicom.AlgorithmIdentificationSequence('lumbar_seg', codes.DCM.ArtificialIntelligence, '1')

@@ -11,12 +11,10 @@ __all__ = ['MAX_TEXT_BYTES', 'POLYGON_ADVICE', 'MAX_UNPACKED_BYTES', 'MAX_UNPACK
 # %% ../nbs/56_mask_imports.ipynb #4d311bfd
 import base64
 import contextlib
-import gzip
 import io
 import json
 import math
 import re
-import struct
 import zipfile
 import zlib
 from collections import defaultdict
@@ -39,7 +37,7 @@ from .records import picture_hash
 from .display import progress, some_of
 from .origins import Start, mask_origins, start_of_manual, start_of_model
 from .checks import REMEDIES, mask_problem
-from .recordings import require_extra
+from .recordings import FORMATS_EXTRA, read_label_header, read_labels, require_extra, why_damaged
 from .exports import EXPORT_FORMATS, NO_BONE, brush_mask, coco_mask, cvat_mask, paste
 from .drawing import DrawnOn, manual_mask, mask_state, save_drawing
 
@@ -139,7 +137,7 @@ def coco_polygon(
     shape: tuple[int, int], # height and width of the frame
 ) -> np.ndarray: # bool [H,W]
     "A filled polygon, as pycocotools draws it. `DataError` if it has no three corners, or reaches beyond the frame."
-    rle = require_extra('pycocotools.mask', 'formats')
+    rle = require_extra('pycocotools.mask', FORMATS_EXTRA)
     corners = _corners(points, shape)
     return rle.decode(rle.frPyObjects([corners.ravel().tolist()], *shape)[0]).astype(bool)
 
@@ -356,57 +354,52 @@ def read_label_studio(
     return FoundMasks(_labels_of(entries), entries)
 
 # %% ../nbs/56_mask_imports.ipynb #545d0816
-def _unpacked_size(file):
-    "The first bytes of a file, and how many there are, unpacked if it is a `.gz`. `DataError` if that is damaged."
-    start, size = b'', 0
-    try:
-        with (gzip.open if file.name.lower().endswith('.gz') else open)(file, 'rb') as unpacked:
-            while block := unpacked.read(1 << 20):
-                start, size = start or block[:352], size + len(block)
-                if size > 8*MAX_PIXELS + 10**6: raise DataError('it unpacks to more than any mask has')
-    except (OSError, EOFError, ValueError, zlib.error) as e: raise DataError(f'it is damaged ({e})') from e
-    return start, size
+_SIGNS = {'right-anterior-superior': (-1, -1), 'ras': (-1, -1), 'left-anterior-superior': (1, -1), 'las': (1, -1)}
+
+def _nrrd_axes(header):
+    "Where the rows and the columns of an NRRD point to, and where they start: left, posterior, superior."
+    directions, signs = header.get('space directions'), _SIGNS.get(str(header.get('space', '')).lower(), (1, 1))
+    if directions is None: return np.eye(2), np.zeros(2)
+    rows = [np.float64(row) for row in directions if row is not None and np.isfinite(np.float64(row)).all()]
+    axes, origin = np.array(rows[:2]), np.float64(header.get('space origin', np.zeros(2)))[:2]*signs
+    axes[:, :2] *= signs
+    (column, row), _ = _slicer_place(header, (0, 0))                # where a cropped one starts in the picture
+    return axes, origin - column*axes[0, :2] - row*axes[1, :2]
+
+def _nifti_axes(header):
+    "The same for NIfTI. Without a code, its matrix means nothing."
+    if not header['qform_code'] and not header['sform_code']: return np.eye(2), np.zeros(2)
+    affine = header.get_best_affine()
+    return affine[:3, :2].T*(-1, -1, 1), affine[:2, 3]
 
 # %% ../nbs/56_mask_imports.ipynb #0585b299
-def _require_whole_nifti(file):
-    "`DataError` if a NIfTI has fewer bytes than its header says (nifti.nimh.nih.gov, nifti1.h)."
-    if '.nii' not in file.name.lower(): return
-    start, size = _unpacked_size(file)
-    order = '<' if start[:4] == struct.pack('<i', 348) else '>'
-    if len(start) < 352 or start[:4] != struct.pack(f'{order}i', 348): raise DataError('it is damaged, or not NIfTI-1')
-    n_sides, *sides = struct.unpack(f'{order}8h', start[40:56])
-    bits, offset = struct.unpack(f'{order}h', start[72:74])[0], struct.unpack(f'{order}f', start[108:112])[0]
-    if not size >= offset + np.prod(sides[:n_sides], dtype=float)*bits/8:
-        raise DataError('it is damaged: its end is missing')
-
-# %% ../nbs/56_mask_imports.ipynb #c60ed837
-def _require_own_pixels(file):
-    "`DataError` if an NRRD takes its pixels from another file."
-    if '.nrrd' not in file.name.lower(): return
-    with open(file, 'rb') as opened: header = opened.read(1 << 20).split(b'\n\n')[0].split(b'\r\n\r\n')[0]
-    if re.search(rb'^data ?file:', header, re.IGNORECASE | re.MULTILINE):
-        raise DataError('its pixels are in another file. Save it as one file')
+def _require_upright(axes, origin):
+    "`DataError` for a volume that is swapped, turned or flipped."
+    axes = axes/np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+    is_straight = np.allclose(np.abs(axes), np.eye(*axes.shape), atol=1e-3)
+    signs = np.sign(np.diag(axes))
+    # numpy's own eye(4) as a matrix of NIfTI looks turned by half, but starts at 0
+    is_upright = (signs > 0).all() or ((signs < 0).all() and np.allclose(origin, 0, atol=1e-3))
+    if not (is_straight and is_upright):
+        raise DataError('its rows or columns are turned. Save it as the exported image was')
 
 # %% ../nbs/56_mask_imports.ipynb #2793d307
+def _checked_header(file):
+    "What a volume says about its numbers, and the fields of its header. `DataError` if it is no mask of one frame."
+    volume, header = read_label_header(file)
+    layers = volume.channels*(1 if volume.list_axis is None else volume.sizes[volume.list_axis])
+    numbers = volume.channels*math.prod(volume.sizes)
+    if numbers > MAX_PIXELS: raise DataError(f'it claims {numbers:,} numbers')
+    if numbers != layers*math.prod(volume.shape()): raise DataError('it has several slices, not one')
+    _require_upright(*_nrrd_axes(header) if isinstance(header, dict) else _nifti_axes(header))
+    return volume, header
+
 def _read_volume(file):
-    "A mask volume of one slice: SimpleITK's header, and int [layers,H,W]. `DataError` if it cannot be used."
-    sitk = require_extra('SimpleITK', 'formats')
-    _require_own_pixels(file)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
-    try: reader.ReadImageInformation()
-    except RuntimeError as e: raise DataError('it is damaged, or not such a file') from e
-    size, direction = list(reader.GetSize()), np.array(reader.GetDirection())
-    if len(size) not in (2, 3) or size[2:] not in ([], [1]): raise DataError(f'it has {size} pixels, not one slice')
-    if np.prod(size, dtype=float)*reader.GetNumberOfComponents() > MAX_PIXELS:
-        raise DataError(f'it claims {size[0]}x{size[1]} pixels')
-    axes = direction.reshape(len(size), -1)[:2, :2]
-    if not np.allclose(np.abs(axes), np.eye(2), atol=1e-3) or axes[0, 0]*axes[1, 1] < 0:
-        raise DataError('its rows or columns are turned. Save it as the exported image was')
-    _require_whole_nifti(file)
-    try: pixels = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as e: raise DataError('it is damaged') from e
-    return reader, _whole_numbers(pixels.reshape(size[1], size[0], -1).transpose(2, 0, 1))
+    "A mask volume of one slice: the fields of its header, and int [layers,H,W]. `DataError` if it cannot be used."
+    try:
+        volume, header = _checked_header(file)
+        return header, _whole_numbers(read_labels(volume))
+    except Exception as e: raise DataError(why_damaged(e)) from None           # nibabel and pynrrd raise anything
 
 # %% ../nbs/56_mask_imports.ipynb #96f8c384
 def _whole_numbers(pixels):
@@ -415,14 +408,11 @@ def _whole_numbers(pixels):
     raise DataError('it holds numbers that are not whole, so it is no mask')
 
 # %% ../nbs/56_mask_imports.ipynb #feb5ffbd
-def _slicer_segments(reader):
+def _slicer_segments(header):
     "(name, layer, number) of each segment in the header."
-    keys, segments = set(reader.GetMetaDataKeys()), []
-    def value(number, name, default):
-        key = f'Segment{number}_{name}'
-        return reader.GetMetaData(key) if key in keys else default
-    numbers = sorted(int(match[1]) for match in (re.fullmatch(r'Segment(\d{1,4})_ID', key) for key in keys) if match)
-    for number in numbers:
+    segments, found = [], [re.fullmatch(r'Segment(\d{1,4})_ID', key) for key in header]
+    def value(number, name, default): return header.get(f'Segment{number}_{name}', default)
+    for number in sorted(int(match[1]) for match in found if match):
         try: layer, label = int(value(number, 'Layer', '0')), int(value(number, 'LabelValue', '1'))
         except ValueError as e: raise DataError('its segments are damaged') from e
         segments.append((value(number, 'Name', value(number, 'ID', '')), layer, label))
@@ -431,13 +421,11 @@ def _slicer_segments(reader):
 _PARAMETERS, _OFFSET = 'Segmentation_ConversionParameters', 'Segmentation_ReferenceImageExtentOffset'
 
 # %% ../nbs/56_mask_imports.ipynb #4eb9ddc9
-def _slicer_place(reader, shape):
+def _slicer_place(header, shape):
     "Column and row of the first pixel in the picture, and the size of the picture."
-    keys = set(reader.GetMetaDataKeys())
-    texts = {key: reader.GetMetaData(key) if key in keys else '' for key in (_PARAMETERS, _OFFSET)}
-    geometry = re.search(r'Reference image geometry\|([^|]*)', texts[_PARAMETERS])
+    geometry = re.search(r'Reference image geometry\|([^|]*)', header.get(_PARAMETERS, ''))
     try:
-        column, row, *_ = [int(number) for number in texts[_OFFSET].split()] or [0, 0]
+        column, row, *_ = [int(number) for number in header.get(_OFFSET, '').split()] or [0, 0]
         if not geometry: picture = shape
         else:
             numbers = [float(number) for number in geometry[1].split(';') if number.strip()]
@@ -461,9 +449,10 @@ def _volume_entry(file, names):
     "The frame of a file. `names` are those of the numbers, where another file gives them."
     entry = Entry(file.name.removesuffix(known_ending(file.name)), None, is_complete=True)
     try:
-        reader, pixels = _read_volume(file)
-        segments = _slicer_segments(reader)
-        offset, entry.shape = _slicer_place(reader, pixels.shape[1:]) if segments else ((0, 0), pixels.shape[1:])
+        header, pixels = _read_volume(file)
+        segments = _slicer_segments(header)
+        offset, entry.shape = _slicer_place(header, pixels.shape[1:]) if segments else ((0, 0), pixels.shape[1:])
+        if not segments and len(pixels) > 1: raise DataError('it has several layers, and does not say what they are')
         if not segments: segments = [(names.get(n, str(n)), 0, n) for n in np.unique(pixels).tolist() if n]
         entry.regions = [_volume_region(file, *segment, offset) for segment in segments]
     except DataError as e: entry.problem = str(e)
@@ -475,7 +464,8 @@ def read_volumes(
     names: dict[int, str] | None = None, # number -> label; default: from the file, else the number itself
 ) -> FoundMasks:
     "Masks in volumes of one slice, and the segments of 3D Slicer. A damaged file is an entry with a problem."
-    if files: require_extra('SimpleITK', 'formats')               # once, and not for each file
+    for ending, library in {'.nii': 'nibabel', '.nrrd': 'nrrd'}.items():       # once, and not for each file
+        if any(ending in file.name.lower() for file in files): require_extra(library, FORMATS_EXTRA)
     entries = [_volume_entry(file, names or {}) for file in files]
     return FoundMasks(_labels_of(entries, (names or {}).values()), entries)
 
@@ -512,7 +502,7 @@ _SEGMENTATION = '1.2.840.10008.5.1.4.1.1.66.4'       # SOP class
 
 def _segmentation_header(file):
     "The header of a segmentation. `DataError` if it is none, or too large."
-    pydicom = require_extra('pydicom', 'formats')
+    pydicom = require_extra('pydicom', FORMATS_EXTRA)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True)
         size = [int(header.get(name) or 1) for name in ('Rows', 'Columns', 'NumberOfFrames')]
@@ -529,7 +519,7 @@ def _segment_of(group): return int(group.SegmentIdentificationSequence[0].Refere
 
 def _segment_mask(file, number, shape):
     "The pixels of a segment, bool [H,W]."
-    pydicom = require_extra('pydicom', 'formats')
+    pydicom = require_extra('pydicom', FORMATS_EXTRA)
     try:
         content = pydicom.dcmread(file)
         shared = content.SharedFunctionalGroupsSequence[0]          # has what is the same for all frames
@@ -554,7 +544,7 @@ def read_dicom_seg(
     files: list[Path], # one for each frame
 ) -> FoundMasks:
     "Masks in DICOM segmentations. A damaged file is an entry with a problem."
-    require_extra('pydicom', 'formats')                            # once, and not for each file
+    require_extra('pydicom', FORMATS_EXTRA)                            # once, and not for each file
     entries = [_dicom_entry(file) for file in files]
     return FoundMasks(_labels_of(entries), entries)
 

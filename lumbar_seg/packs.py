@@ -398,7 +398,7 @@ def _training_in_words(paths, record):
     if 'init' in record: lines.append('It started from other weights, and knows the frames that those were trained on.')
     if 'members' in record: lines.append(f"It is the mean of {len(record['members'])} networks.")
     encoder = shared.get('encoder_start')
-    if encoder: lines.append(f'Its weights, or those of its encoder, started from: {encoder}.')
+    if encoder: lines.append(f'Start of its weights, or of those of its encoder: {encoder}.')
     return [*lines, '', '### Settings', '', *_settings_table(shared)]
 
 def _use_in_words(name, predictor, thresholds, has_onnx):
@@ -412,7 +412,7 @@ def _use_in_words(name, predictor, thresholds, has_onnx):
     if not has_onnx: return [*lines, 'There is no ONNX network in this pack.', '']
     code = card_code(predictor.img_size, predictor.in_channels, predictor.threshold, thresholds)
     return [*lines, f'Without it, unpack `{PACK_ONNX}` (opset {OPSET}; frames [batch, channel, height, width], any '
-            'number of frames). These lines give the same mask, but for single pixels whose probability is the '
+            'number of frames). These lines give the same mask, except at pixels whose probability equals the '
             'threshold to five digits:', '', '```python', code, '```', '',
             f'The average over a frame and its mirror image (`--tta` of lumbar_seg) is not part of `{PACK_ONNX}`.', '']
 

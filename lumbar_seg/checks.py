@@ -513,13 +513,13 @@ def _image_or_none(frame):
     try: return read_gray(frame)
     except DataError: return None
 
-# %% ../nbs/13_checks.ipynb #05848bad
+# %% ../nbs/13_checks.ipynb #6a3e638b
 def _require_drawn(paths):
     "After an import all frames are raw. That is no mistake, and there is nothing to check yet."
     if paths.images.is_dir() or not paths.raw_unlabelled.is_dir(): return
     raw = len(image_files(paths.raw_unlabelled))
-    if raw: raise DataError(f'No frame has a mask yet: {paths.raw_unlabelled} holds {raw} raw frames. Choose some to draw '
-                            'with `lumbar_seg select`, or import masks with `lumbar_seg import-masks`.')
+    if raw: raise DataError(f'No frame has a mask yet: {paths.raw_unlabelled} holds {raw} raw frames. Choose some to '
+                            'draw with `lumbar_seg select`, or import masks with `lumbar_seg import-masks`.')
 
 # %% ../nbs/13_checks.ipynb #e400f755
 def check_pairs(

@@ -513,6 +513,14 @@ def _image_or_none(frame):
     try: return read_gray(frame)
     except DataError: return None
 
+# %% ../nbs/13_checks.ipynb #6a3e638b
+def _require_drawn(paths):
+    "After an import all frames are raw. That is no mistake, and there is nothing to check yet."
+    if paths.images.is_dir() or not paths.raw_unlabelled.is_dir(): return
+    raw = len(image_files(paths.raw_unlabelled))
+    if raw: raise DataError(f'No frame has a mask yet: {paths.raw_unlabelled} holds {raw} raw frames. Choose some to '
+                            'draw with `lumbar_seg select`, or import masks with `lumbar_seg import-masks`.')
+
 # %% ../nbs/13_checks.ipynb #e400f755
 def check_pairs(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -522,6 +530,7 @@ def check_pairs(
     Changes nothing, but keeps a pattern in settings.json. `DataError` if the pattern or frames.csv is unusable: no
     filename, or a file twice."""
     paths = Paths(root)
+    _require_drawn(paths)
     if pattern: adopt_pattern(paths, pattern)
     pairing, boneless = pair_files(paths.images, paths.masks_manual), boneless_frames(paths)
     findings = [*_name_findings(paths, pairing), *_twin_findings(paths), *_table_findings(paths)]

@@ -1100,11 +1100,11 @@ def import_recordings(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     every: int = 1, # take every n-th frame
     min_change: float = MIN_CHANGE, # leave out frames that change by less than so many gray values; 0 takes all
-    sector: str | None = None, # what to keep: left,top,right,bottom, or x,y x,y x,y, or a file such as sectors.csv
+    sector: str | None = None, # what to keep: left,top,right,bottom, or x,y x,y x,y, or a table: PATH/sectors.csv
     keep_all: bool = False, # blank nothing: names on the screen stay in the frames
     blank_text: bool = False, # blank what looks like text inside the sector, too
-    pixel_size: str | None = None, # mm (0.2, or height x width), for recordings that do not say
-    new_groups: bool = False, # go on with new groups although the salt of earlier imports is gone
+    pixel_size: str | None = None, # in mm, 0.2 or 0.4x0.2 (height x width), for recordings that do not say
+    new_groups: bool = False, # private/import_salt.txt is lost: give patients who come again new groups
     dry_run: bool = False, # only look: write the overviews and say what would be imported
 ) -> ImportReport:
     """Import recordings into `raw_unlabelled/`: frames without names, blanked outside the ultrasound sector, with their

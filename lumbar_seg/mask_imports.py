@@ -655,6 +655,8 @@ def read_found(
     return reader(files)
 
 # %% ../nbs/56_mask_imports.ipynb #d2b74a42
+class _NoFrame(DataError): "No frame has the name of a mask."
+
 class _FrameIndex:
     "The frames of a data folder by their names."
     def __init__(self, paths):
@@ -677,7 +679,7 @@ class _FrameIndex:
         if frame is None:
             meant = self.similar.get(same_file_key(stem))
             hint = f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
-            raise DataError(f'no frame has this name{hint}')
+            raise _NoFrame(f'no frame has this name{hint}')
         problem = frame_problem(frame, self.names.others(frame), self.pattern)
         if problem: raise DataError(str(problem))
         return frame
@@ -703,6 +705,8 @@ def entry_mask(
     return mask
 
 # %% ../nbs/56_mask_imports.ipynb #b9a77996
+def _counted(n, word): return f"{n} {word}{'' if n == 1 else 's'}"
+
 @dataclass
 class ImportReport:
     "What `import_masks` did, or would do."
@@ -713,6 +717,7 @@ class ImportReport:
     same: list[str] = field(default_factory=list) # frames that had this very mask
     unlabeled: list[str] = field(default_factory=list) # names without a region of bone
     skipped: list[str] = field(default_factory=list) # what was not imported, and why
+    strangers: list[str] = field(default_factory=list) # names among them that fit no frame
     notes: list[str] = field(default_factory=list) # what else you must know
     dry_run: bool = False
 
@@ -723,16 +728,22 @@ class ImportReport:
 
     def __str__(self):
         verb = 'would be saved' if self.dry_run else 'saved'
-        lines = [f'{len(self.saved)} masks from {self.source} {verb}; {len(self.same)} were there already. '
+        lines = [f"{_counted(len(self.saved), 'mask')} from {self.source} {verb}; {len(self.same)} were there already. "
                  f"Taken for bone: {', '.join(self.labels) or 'nothing'}."]
         if self.replaced: lines.append(f'Replaced: {some_of(self.replaced, 10)}. The earlier masks are in '
                                        'masks_manual/.kept, with a time in their name.')
-        if self.unlabeled: lines.append(f'note: {len(self.unlabeled)} frames have no bone labeled '
+        if self.unlabeled: lines.append(f"note: {_counted(len(self.unlabeled), 'frame')} without bone labeled "
                                         f'({some_of(self.unlabeled, 3)}). If they show no bone, say --empty.')
         lines += [f'note: {line}' for line in self.notes]
+        if self.strangers: lines.append(
+            f"note: {len(self.strangers)} masks fit no frame ({some_of(self.strangers, 3)}). "
+            'If they were drawn on pictures that you made yourself, put those into images/ under the names they had, '
+            'and import once more. Frames from `lumbar_seg import` have new names.')
         lines += [f'SKIPPED: {line}' for line in self.skipped[:_MAX_LINES]]
         more = len(self.skipped) - _MAX_LINES
-        return '\n'.join(lines + ([f'SKIPPED: {more} more'] if more > 0 else []))
+        if more > 0: lines.append(f'SKIPPED: {more} more')
+        if self.saved and not self.dry_run: lines.append('Their frames are in images/. Next: `lumbar_seg check`.')
+        return '\n'.join(lines)
 
 # %% ../nbs/56_mask_imports.ipynb #e9d43208
 _MAX_LINES = 40
@@ -781,7 +792,9 @@ def matched(self: _Import, entries):
     index, found = _FrameIndex(self.paths), defaultdict(list)
     for entry in entries:
         try: found[index.find(entry.name)].append(entry)
-        except DataError as e: self.report.skipped.append(f'{entry.name}: {e}')
+        except DataError as e:
+            self.report.skipped.append(f'{entry.name}: {e}')
+            if isinstance(e, _NoFrame): self.report.strangers.append(entry.name)
     for frame, same in found.items():
         if len(same) == 1: yield frame, same[0]
         else: self.report.skipped.append(f'{frame.name}: there are {len(same)} entries for it. Keep one')

@@ -108,10 +108,15 @@ def _require_settings(weights, record, given):
         if value is not None and given[name] is not None and str(value) != str(given[name]):
             raise DataError(f'{name} {given[name]} is not that of {weights}, which is {value}. Leave it out.')
 
+def _is_unnamed(weights):
+    "PyTorch writes the name of the file into it, unless it is saved as `lumbar_seg train` saves it."
+    with zipfile.ZipFile(weights) as archive:
+        return all(name.startswith('archive/') for name in archive.namelist())
+
 def _plain_weights(weights, model):
     "The file, byte for byte, if it holds the table of weights and nothing else; else that table in a new file."
     content = weights.read_bytes()
-    if zipfile.is_zipfile(weights):
+    if zipfile.is_zipfile(weights) and _is_unnamed(weights):
         table = torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
         is_plain = isinstance(table, Mapping) and all(isinstance(value, Tensor) for value in table.values())
         if is_plain and table.keys() <= model.state_dict().keys(): return content
@@ -398,7 +403,7 @@ def _training_in_words(paths, record):
     if 'init' in record: lines.append('It started from other weights, and knows the frames that those were trained on.')
     if 'members' in record: lines.append(f"It is the mean of {len(record['members'])} networks.")
     encoder = shared.get('encoder_start')
-    if encoder: lines.append(f'Its weights, or those of its encoder, started from: {encoder}.')
+    if encoder: lines.append(f'Start of its weights, or of those of its encoder: {encoder}.')
     return [*lines, '', '### Settings', '', *_settings_table(shared)]
 
 def _use_in_words(name, predictor, thresholds, has_onnx):
@@ -412,7 +417,7 @@ def _use_in_words(name, predictor, thresholds, has_onnx):
     if not has_onnx: return [*lines, 'There is no ONNX network in this pack.', '']
     code = card_code(predictor.img_size, predictor.in_channels, predictor.threshold, thresholds)
     return [*lines, f'Without it, unpack `{PACK_ONNX}` (opset {OPSET}; frames [batch, channel, height, width], any '
-            'number of frames). These lines give the same mask, but for single pixels whose probability is the '
+            'number of frames). These lines give the same mask, except at pixels whose probability equals the '
             'threshold to five digits:', '', '```python', code, '```', '',
             f'The average over a frame and its mirror image (`--tta` of lumbar_seg) is not part of `{PACK_ONNX}`.', '']
 
@@ -491,6 +496,7 @@ def _write_zip(path, members):
 def _pack_path(weights, to):
     "Where to write. `DataError` for anything but the name of a ZIP file."
     path = weights.with_suffix('.zip') if to is None else Path(to)
+    if not path.parent.is_dir(): raise DataError(f'There is no folder {path.parent}. Make it first, or correct --to.')
     if path.suffix.lower() == '.zip' and not path.is_dir(): return path
     raise DataError(f'{path} cannot be a pack. Give the name of a file that ends in .zip (--to).')
 

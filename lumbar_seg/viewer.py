@@ -622,7 +622,7 @@ def _bold(text, color): return f'<b style="color:{color}">{html.escape(text)}</b
 
 @patch
 def _progress(self: MaskViewer) -> str:
-    "How far one has come, in words."
+    "How many frames are done, in words."
     done = sum(not self._is_open(name) for name in self.states)
     return f"{done} of {len(self.states)} {'drawn' if self.is_to_draw else 'reviewed'}"
 

@@ -32,8 +32,8 @@ class Command(typing.NamedTuple):
 COMMANDS = {
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
-    'import': Command('imports.import_recordings', 'Take frames from DICOM, videos and volumes, without names'),
-    'import-masks': Command('mask_imports.import_masks', 'Take masks from other labeling tools'),
+    'import': Command('imports.import_recordings', 'Import frames from DICOM, videos and volumes, names removed'),
+    'import-masks': Command('mask_imports.import_masks', 'Import masks drawn in other tools'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
     'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
     'move': Command('selection.move_annotated', 'Move frames without a mask to raw_unlabelled/, or back'),
@@ -57,7 +57,7 @@ COMMANDS = {
     'review': Command('apps.review', 'Review and draw masks in an app without code'),
     'merge-reviews': Command('reviews.merge_reviews', "Add a colleague's decisions about masks"),
     'export': Command('exports.export_masks', 'Write frames and masks for other programs'),
-    'pack': Command('packs.pack', 'Pack a model with its card and ONNX network into one file'),
+    'pack': Command('packs.pack', 'Pack a model, its model card and ONNX network into one file'),
     'lab': Command('apps.lab', 'Open JupyterLab on this machine only'),
 }
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BONE', 'NO_BONE', 'NNUNET_DATASET', 'EXPORT_FORMATS', 'coco_rle', 'coco_mask', 'paste', 'cvat_rle', 'cvat_mask',
-           'brush_rle', 'brush_mask', 'Labeled', 'Leaving', 'leaving', 'write_coco', 'write_labelme', 'write_cvat',
-           'write_label_studio', 'write_nifti', 'write_slicer', 'write_nnunet', 'write_dicom_seg', 'ExportFormat',
-           'ExportReport', 'export_masks']
+           'brush_rle', 'brush_mask', 'Labeled', 'Exportable', 'exportable', 'write_coco', 'write_labelme',
+           'write_cvat', 'write_label_studio', 'write_nifti', 'write_slicer', 'write_nnunet', 'write_dicom_seg',
+           'ExportFormat', 'ExportReport', 'export_masks']
 
 # %% ../nbs/39_exports.ipynb #47705152
 import base64
@@ -219,15 +219,16 @@ class Labeled:
 
 # %% ../nbs/39_exports.ipynb #97aae9c5
 @dataclass
-class Leaving:
+class Exportable:
     "The frames of a source that have a mask, read one at a time."
     paths: Paths
     source: Source
     pairs: dict[str, tuple[Path, MaskFiles]] # file name -> frame and mask
     sizes: dict[str, tuple[float, float] | None] # file name -> height and width of a pixel in mm
     part_of: dict[str, str] = field(default_factory=dict) # file name -> list
-    failed: list[str] = field(default_factory=list) # what did not leave, and why
-    left: list[str] = field(default_factory=list) # file names of the frames that have left
+    failed: list[str] = field(default_factory=list) # what was left out, and why
+    exported: list[str] = field(default_factory=list) # file names of the frames that were
+    boneless: list[str] = field(default_factory=list) # stems of those among them that show no bone
 
     def _require_usable(self, name, boneless, rejected):
         "`DataError` for a pair that training would not take."
@@ -246,7 +247,9 @@ class Leaving:
                 continue
             n_failed = len(self.failed)
             yield Labeled(frame_stem(name), image, mask, self.sizes[name], self.part_of.get(name, ''))
-            if len(self.failed) == n_failed: self.left.append(name)           # the writer may have refused it
+            if len(self.failed) > n_failed: continue                         # the writer has refused it
+            self.exported.append(name)
+            if not mask.any(): self.boneless.append(frame_stem(name))
 
 # %% ../nbs/39_exports.ipynb #243e81f3
 def _lists(paths, source):
@@ -254,17 +257,17 @@ def _lists(paths, source):
     has_lists = source.kind == 'manual' and any((paths.splits/f'{part}.txt').exists() for part in PARTS)
     return read_splits(paths) if has_lists else None
 
-def leaving(
+def exportable(
     paths: Paths, # data layout
     source: Source, # see `find_source`
-) -> Leaving:
+) -> Exportable:
     "The frames of a source that have a mask. `DataError` if there are none, or if a pixel size is impossible."
     pairing = pair_files(source.frames, source.masks)
     if not pairing.pairs: raise DataError(f'No frame in {source.frames} has a mask in {source.masks}. {source.remedy}')
     sizes = frame_sizes(paths, [frame for frame, _ in pairing.pairs.values()])
     splits = _lists(paths, source)
     part_of = {name: part for part in PARTS for name in splits[part]} if splits else {}
-    return Leaving(paths, source, pairing.pairs, sizes, part_of, problem_lines(pairing.ambiguous.values()))
+    return Exportable(paths, source, pairing.pairs, sizes, part_of, problem_lines(pairing.ambiguous.values()))
 
 # %% ../nbs/39_exports.ipynb #ae07e0d1
 BONE, NO_BONE = 'bone', 'no_bone'       # names of the label, and of the mark of a frame that shows no bone
@@ -453,15 +456,16 @@ def write_nnunet(
     "A dataset of nnU-Net v2. Source: its documentation/dataset_format.md and documentation/manual_data_splits.md"
     home, ending = folder/NNUNET_DATASET, '.nii.gz' if with_size else '.png'
     home.mkdir()
-    parts = {part: [] for part in ('', *PARTS)}
+    parts, boneless = {part: [] for part in ('', *PARTS)}, []
     for frame in frames:
         _write_case(home, frame, ending)
         parts[frame.part].append(frame.stem)
+        if not frame.mask.any(): boneless.append(frame.stem)
     reader = 'SimpleITKIO' if with_size else 'NaturalImage2DIO'
     n_training = sum(len(stems) for part, stems in parts.items() if part != 'test')
     write_json(home/'dataset.json', {'channel_names': {'0': 'ultrasound'}, 'labels': {'background': 0, BONE: 1},
                                      'numTraining': n_training, 'file_ending': ending,
-                                     'overwrite_image_reader_writer': reader})
+                                     'overwrite_image_reader_writer': reader, NO_BONE: boneless})
     if parts['train']:
         fold = {'train': parts['train'], 'val': parts['val']}
         write_text(home/'splits_final.json', json.dumps([fold], indent=2, ensure_ascii=False) + '\n')
@@ -512,6 +516,9 @@ def _dicom_picture(frame):
     return picture
 
 # %% ../nbs/39_exports.ipynb #43edd85b
+_MUST_BE_THERE = ('PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex', 'StudyDate', 'StudyTime', 'StudyID',
+                  'AccessionNumber', 'ReferringPhysicianName')
+
 def _dicom_original(folder, frame):
     "The DICOM file of this name in your folder. `DataError` if there is none, or if it is not this frame's size."
     pydicom = require_extra('pydicom', FORMATS_EXTRA)
@@ -524,6 +531,8 @@ def _dicom_original(folder, frame):
     if shape != frame.image.shape or int(original.get('NumberOfFrames') or 1) != 1:
         raise DataError(f'{file} is not a single picture of the size of {frame.picture}. DICOM-SEG of cine loops '
                         'cannot be written: leave --dicom out.')
+    for name in _MUST_BE_THERE:                                    # highdicom reads them; they may be empty
+        if name not in original: setattr(original, name, '')
     return original
 
 # %% ../nbs/39_exports.ipynb #37f1401e
@@ -548,6 +557,15 @@ def _dicom_seg(frame, picture, by_model):
         manufacturer_model_name='lumbar_seg', software_versions='1', device_serial_number='0',
         content_label='BONE', omit_empty_frames=False)
 
+# %% ../nbs/39_exports.ipynb #bb7b0ed4
+def _seg_of_original(folder, frame, by_model):
+    "The segmentation of the DICOM file in your folder. `DataError` if there is none, or if none can be made of it."
+    require_extra('highdicom', FORMATS_EXTRA)
+    original = _dicom_original(folder, frame)
+    try: return _dicom_seg(frame, original, by_model)
+    except Exception as e: raise DataError(f'No segmentation can be made of the DICOM file of {frame.picture} ({e}). '
+                                           'Leave --dicom out.') from e                # highdicom raises anything
+
 # %% ../nbs/39_exports.ipynb #4e9304c4
 def write_dicom_seg(
     folder: Path, # to write into
@@ -559,26 +577,28 @@ def write_dicom_seg(
     "DICOM-SEG: `masks/*.dcm`, and `images/*.dcm`. Source: DICOM PS3.3, A.51; github.com/ImagingDataCommons/highdicom"
     for kind in ('masks',) if originals else ('images', 'masks'): (folder/kind).mkdir()
     for frame in frames:
-        if not originals:
+        if originals is None:
             picture = _dicom_picture(frame)
             picture.save_as(folder/'images'/f'{frame.stem}.dcm', enforce_file_format=True)
-        else:
-            try: picture = _dicom_original(originals, frame)
-            except DataError as e:
-                failed.append(str(e))
-                continue
-        _dicom_seg(frame, picture, by_model).save_as(folder/'masks'/f'{frame.stem}.dcm')
+            _dicom_seg(frame, picture, by_model).save_as(folder/'masks'/f'{frame.stem}.dcm')
+            continue
+        try: segmentation = _seg_of_original(originals, frame, by_model)
+        except DataError as e:
+            if failed is None: raise
+            failed.append(str(e))
+        else: segmentation.save_as(folder/'masks'/f'{frame.stem}.dcm')
 
 # %% ../nbs/39_exports.ipynb #c61f9c39
 @dataclass(frozen=True)
 class ExportFormat:
-    "A format that masks leave in."
+    "A format of another program."
     write: Callable # takes a new folder and the frames
     next_step: str # what to do with the folder
 
 # %% ../nbs/39_exports.ipynb #d6a409ae
 EXPORT_FORMATS = {
-    'nnunet': ExportFormat(write_nnunet, f'Move {NNUNET_DATASET} to nnUNet_raw.'),
+    'nnunet': ExportFormat(write_nnunet, f'Move {NNUNET_DATASET} to nnUNet_raw (with another number if 501 is taken '
+                                         'there).'),
     'coco': ExportFormat(write_coco, 'annotations.json is the COCO file.'),
     'labelme': ExportFormat(write_labelme, 'Open the folder with labelme 5 or later.'),
     'cvat': ExportFormat(write_cvat, 'Make a task from images/ with the labels bone (mask) and no_bone (tag), then '
@@ -587,7 +607,8 @@ EXPORT_FORMATS = {
                                                      'storage, then import tasks.json.'),
     'nifti': ExportFormat(write_nifti, 'The masks are in masks/, bone is 1.'),
     'seg-nrrd': ExportFormat(write_slicer, 'Open images/ and masks/ in 3D Slicer.'),
-    'dicom-seg': ExportFormat(write_dicom_seg, 'The segmentations are in masks/.'),
+    'dicom-seg': ExportFormat(write_dicom_seg, 'The segmentations are in masks/; without --dicom, their pictures are '
+                                               'in images/.'),
 }
 
 # %% ../nbs/39_exports.ipynb #dc97728e
@@ -597,12 +618,12 @@ class ExportReport:
     folder: Path
     format: str
     n: int # frames in it
-    failed: list[str] # what did not leave, and why
+    failed: list[str] # what was left out, and why
     notes: list[str] # what else you must know
 
     @property
     def ok(self) -> bool:
-        "Every frame with a mask has left."
+        "Every frame with a mask was exported."
         return not self.failed
 
     def __str__(self):
@@ -614,8 +635,9 @@ class ExportReport:
 # %% ../nbs/39_exports.ipynb #1cb91288
 _MADE_BY_US = 'export'           # names the format in run.json
 
-def _require_free(folder):
-    "`DataError` if a folder holds anything but an earlier export."
+def _require_free(folder, paths):
+    "`DataError` if a folder holds anything but an earlier export, or is one that other commands read."
+    _require_outside(folder, paths)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())): return
     if folder.is_dir() and (folder/RUN_FILE).is_file():
         with contextlib.suppress(DataError):
@@ -639,7 +661,7 @@ def _without_lists(frames, splits):
     for name in unlisted: del frames.pairs[name]
     notes = [f'After nnUNetv2_plan_and_preprocess, copy splits_final.json to nnUNet_preprocessed/{NNUNET_DATASET}. '
              'Train fold 0 only: any other fold would mix patients.']
-    if unlisted: notes.append(f'{len(unlisted)} frames are in no list and stay here: {some_of(unlisted, 5)}')
+    if unlisted: notes.append(f'{len(unlisted)} frames are in no list and are left out: {some_of(unlisted, 5)}')
     missing = [name for name in frames.part_of if name not in frames.pairs]
     if missing: notes.append(f'{len(missing)} frames of the lists have no mask, and are missing: {some_of(missing, 5)}')
     return notes
@@ -650,7 +672,7 @@ def _size_notes(format, frames):
     unknown = [name for name in frames.pairs if frames.sizes[name] is None]
     if not unknown: return []
     some = f'{len(unknown)} frames have no pixel size in frames.csv ({some_of(unknown, 3)})'
-    if format == 'nnunet': return [f'{some}, so the frames leave as PNG, without any pixel size.']
+    if format == 'nnunet': return [f'{some}, so the frames are written as PNG, without any pixel size.']
     if format in ('nifti', 'seg-nrrd'): return [f'{some}: their files say 1 mm. Do not measure on them.']
     return []
 
@@ -672,33 +694,42 @@ def _megabytes(frames):
         pixels += height*width
     return 2*pixels/1e6
 
+# %% ../nbs/39_exports.ipynb #94c36c56
+def _require_options(format, dicom):
+    if format not in EXPORT_FORMATS:
+        raise DataError(f"There is no format '{format}'. Choose one of: {', '.join(EXPORT_FORMATS)}.")
+    if dicom and format != 'dicom-seg': raise DataError('dicom: for dicom-seg only. Leave it out.')
+
+def _notes(format, paths, frames, dicom):
+    "What must be known about an export. For nnU-Net, frames that are in no list are left out."
+    notes = _without_lists(frames, _lists(paths, frames.source)) if format == 'nnunet' else []
+    notes += _size_notes(format, frames)
+    if dicom: notes.append('The segmentations carry what their DICOM files say about the patient, name included.')
+    return notes
+
 # %% ../nbs/39_exports.ipynb #a5de38ae
 def export_masks(
     format: str, # nnunet, coco, labelme, cvat, label-studio, nifti, seg-nrrd or dicom-seg
     source: str = 'manual', # masks to export: manual, pred, pseudo, or the name of an evaluation in reports/
     to: str | None = None, # folder to write, new or an earlier export; default: exports/<format>_<source> in the root
-    dicom: str | None = None, # for dicom-seg: folder with the original DICOM file of each frame, under its name
+    dicom: str | None = None, # for dicom-seg: folder with the originals, 1.dcm for 1.png; not for imported frames
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
 ) -> ExportReport:
-    """Write frames and their masks for another program. Frames leave as gray PNG without metadata; pairs that cannot be
-    used are reported and stay. `import-masks` brings masks back. `DataError` for an unknown format or source, if there
-    is nothing to export, or if the folder is not free."""
-    if format not in EXPORT_FORMATS:
-        raise DataError(f"There is no format '{format}'. Choose one of: {', '.join(EXPORT_FORMATS)}.")
-    if dicom and format != 'dicom-seg': raise DataError('dicom: for dicom-seg only. Leave it out.')
+    """Write frames and their masks for another program. Frames are gray PNG without metadata; pairs that cannot be
+    used are reported and left out. `import-masks` brings masks back. `DataError` for an unknown format or source, if
+    there is nothing to export, or if the folder is not free."""
     paths = Paths(root)
+    _require_options(format, dicom)
     chosen = find_source(paths, source)
     folder = Path(to).expanduser() if to else paths.root/'exports'/f'{format}_{chosen.name}'
-    _require_free(folder)
-    _require_outside(folder, paths)
-    frames = leaving(paths, chosen)
-    notes = _without_lists(frames, _lists(paths, chosen)) if format == 'nnunet' else []
-    notes += _size_notes(format, frames)
-    if dicom: notes.append('The segmentations carry what their DICOM files say about the patient, name included.')
+    _require_free(folder, paths)
+    frames = exportable(paths, chosen)
+    notes = _notes(format, paths, frames, dicom)
     options = _options(format, chosen, frames, dicom)
     require_space(folder, _megabytes(frames), f'{len(frames.pairs)} frames and masks')
     with exclusive(folder), new_folders(folder) as [new]:
         EXPORT_FORMATS[format].write(new, frames, **options)
-        if not frames.left: raise DataError('Nothing can be exported. ' + ' '.join(frames.failed))
-        write_json(new/RUN_FILE, {_MADE_BY_US: format, 'source': source, 'time': utc_now(), 'n': len(frames.left)})
-    return ExportReport(folder, format, len(frames.left), frames.failed, notes)
+        if not frames.exported: raise DataError('Nothing can be exported. ' + ' '.join(frames.failed))
+        write_json(new/RUN_FILE, {_MADE_BY_US: format, 'source': source, 'time': utc_now(), 'n': len(frames.exported),
+                                  NO_BONE: frames.boneless})
+    return ExportReport(folder, format, len(frames.exported), frames.failed, notes)

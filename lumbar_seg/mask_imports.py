@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -28,14 +29,15 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageDraw
 
-from .layout import RUN_FILE, DataError, Paths, find_source, known_ending, natural_key, same_file_key
+from .layout import IMAGE_SUFFIXES, RUN_FILE, DataError, Paths, find_source, known_ending, natural_key
+from .layout import same_file_key
 from .storage import read_text, temporary_folder
-from .images import MAX_PIXELS, read_mask_values, read_shape, write_mask
+from .images import MAX_PIXELS, read_gray, read_mask_values, read_shape, write_mask
 from .frames import FrameNames, MaskFiles, boneless_frames, frame_files, frame_mask, frame_problem, frame_stem
 from .frames import mask_name, mask_settings, note_has_bone, read_frames_csv
-from .records import picture_hash
+from .records import content_hash, picture_hash
 from .display import progress, some_of
-from .origins import Start, mask_origins, start_of_manual, start_of_model
+from .origins import Start, mask_origins, read_origins, start_of_manual, start_of_model
 from .checks import REMEDIES, mask_problem
 from .recordings import FORMATS_EXTRA, read_label_header, read_labels, require_extra, why_damaged
 from .exports import EXPORT_FORMATS, NO_BONE, brush_mask, coco_mask, cvat_mask, paste
@@ -57,12 +59,17 @@ class Entry:
     regions: list[Region] = field(default_factory=list)
     is_complete: bool = False # is what it does not mark not bone?
     problem: str = '' # why it cannot be used
+    plain_name: str = '' # its name without what Label Studio puts in front
+    file: Path | None = None # the file that is about this frame alone
+    picture: Callable | None = None # returns the gray values that it was drawn on; None: no picture lies beside
+    is_volume: bool = False # formats whose rows and columns are easily swapped
 
 @dataclass
 class FoundMasks:
     "What is in a file, or in a folder of files."
     labels: list[str]
     entries: list[Entry]
+    others: list[str] = field(default_factory=list) # files of other formats in the folder, which were not read
 
 # %% ../nbs/56_mask_imports.ipynb #771a4b54
 def _labels_of(entries, declared=()):
@@ -83,6 +90,67 @@ def chosen_labels(
     for name in wanted:
         if name not in labels: raise DataError(f"There is no label '{name}'. The labels are: {listed or 'none'}.")
     return set(wanted)
+
+# %% ../nbs/56_mask_imports.ipynb #edfa40dd
+_MIN_SAME = .99          # correlation, from which two pictures are taken for one
+
+def _is_same_picture(first, second):
+    "Do these gray values, [H,W], show one picture, but for losses of JPEG?"
+    if first.shape != second.shape: return False
+    if np.array_equal(first, second): return True
+    if first.min() == first.max() or second.min() == second.max(): return False
+    return bool(np.corrcoef(first.ravel(), second.ravel())[0, 1] >= _MIN_SAME)
+
+# %% ../nbs/56_mask_imports.ipynb #89941b56
+_PLAIN_FOLDER = (r'|\.|[a-z]:|images?|imgs?|jpegimages|pictures?|frames?|masks?|labels?|annotations?|segmentations?|'
+                 r'data|datasets?|uploads?|local-files|default|exports?|(train|val|test)(20\d\d)?|(images|labels)t[rs]|'
+                 r'raw_unlabelled|to_label|masks_(manual|pred|pseudo)')
+
+def _path_parts(name):
+    "The folders in a name that may be those of a patient, and its last part. Folders such as images name nobody."
+    *folders, last = re.split(r'[\\/]', name)
+    return [folder for folder in folders if not re.fullmatch(_PLAIN_FOLDER, folder.lower())], last
+
+# %% ../nbs/56_mask_imports.ipynb #c4014ff0
+def _gray_values(file):
+    "The gray values of a picture, or of a volume or DICOM file of one frame, [H,W]; None if they cannot be read."
+    try:
+        if file.name.lower().endswith(IMAGE_SUFFIXES): return read_gray(file)
+        if file.name.lower().endswith('.dcm'): return _dicom_gray(file)
+        volume, _ = read_label_header(file)
+        if volume.channels*math.prod(volume.sizes) > MAX_PIXELS: return None
+        pixels = read_labels(volume)
+        return pixels[0] if len(pixels) == 1 else None
+    except Exception: return None                                        # the libraries raise anything
+
+def _dicom_gray(file):
+    "The gray values of a DICOM picture; None for color, loops, and what is too large."
+    pydicom = require_extra('pydicom', FORMATS_EXTRA)
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    is_one = header.PhotometricInterpretation == 'MONOCHROME2' and int(header.get('NumberOfFrames') or 1) == 1
+    return pydicom.dcmread(file).pixel_array if is_one and header.Rows*header.Columns <= MAX_PIXELS else None
+
+# %% ../nbs/56_mask_imports.ipynb #aee2f785
+def _beside(file, names, folders=('.', 'images', '../images')):
+    "The function for `Entry.picture`, if a picture of one of these names lies beside a file."
+    for folder in folders:
+        for name in names:
+            picture = file.parent/folder/name
+            if '..' not in Path(name).parts and os.path.isfile(picture): return lambda: _gray_values(picture)
+    return None
+
+def _picture_beside(file, name):
+    "The same for a picture that the file names, with or without its folders."
+    folders, last = _path_parts(name)
+    return _beside(file, (name.replace('\\', '/').lstrip('/'), '/'.join([*folders, last]))) if last else None
+
+def _volume_beside(file):
+    "The same for a volume, or a PNG of nnU-Net."
+    stem = file.name.removesuffix(known_ending(file.name))
+    if file.parent.name in ('labelsTr', 'labelsTs'):
+        folder = f"../{file.parent.name.replace('labels', 'images')}"
+        return _beside(file, [f'{stem}_0000{ending}' for ending in ('.nii.gz', '.png')], (folder,))
+    return _beside(file, [stem + ending for ending in ('.nii.gz', '.nii', '.nrrd', '.dcm')], ('images', '../images'))
 
 # %% ../nbs/56_mask_imports.ipynb #c18e7c06
 MAX_TEXT_BYTES = 200_000_000
@@ -163,9 +231,10 @@ def _coco_region(annotation, names):
     def draw(shape): return np.logical_or.reduce([coco_polygon(points, shape) for points in drawn])
     return Region(label, draw, is_polygon=True)
 
-def _coco_entry(image, annotations, names):
+def _coco_entry(image, annotations, names, file):
     "A picture and its annotations."
     entry = Entry(_field(image, 'file_name', str), None, is_complete=bool(image.get(NO_BONE)))
+    entry.picture = _picture_beside(file, entry.name)
     try:
         entry.shape = _shape_in(image, 'height', 'width')
         entry.regions = [_coco_region(annotation, names) for annotation in annotations]
@@ -188,7 +257,7 @@ def read_coco(
             images = {_field(row, 'id', int): row for row in _field(content, 'images', list)}
             if by_image.keys() - images.keys(): raise DataError('an annotation is of an image that is not in the list')
             if len(images) < len(content['images']): raise DataError('two images have one id')
-            entries += [_coco_entry(image, by_image[number], names) for number, image in images.items()]
+            entries += [_coco_entry(image, by_image[number], names, file) for number, image in images.items()]
         except DataError as e: raise DataError(f'{file} is not a COCO file: {e}. Export it again.') from e
         labels += names.values()
     return FoundMasks(_labels_of(entries, labels), entries)
@@ -219,14 +288,26 @@ def _labelme_region(shape_json):
     points = _field(shape_json, 'points', list)
     return Region(label, lambda shape: labelme_polygon(points, shape), is_polygon=True)
 
+# %% ../nbs/56_mask_imports.ipynb #6de28c7f
+def _inner_picture(text):
+    "The gray values of a picture in base64, [H,W]; None if it is damaged."
+    file = temporary_folder()/'picture.png'                          # read as every frame is
+    try:
+        file.write_bytes(base64.b64decode(text, validate=True))
+        return read_gray(file)
+    except (ValueError, DataError): return None
+    finally: file.unlink(missing_ok=True)
+
 # %% ../nbs/56_mask_imports.ipynb #da6b416a
 def _labelme_entry(file):
     "The one frame of a file."
     content = _json(file)
-    entry = Entry(file.stem, None)
+    entry = Entry(file.stem, None, file=file)
     try:
         picture = re.split(r'[\\/]', _field(content, 'imagePath', str))[-1]
         if frame_stem(picture) != file.stem: raise DataError(f'it is about {picture}')
+        inside = content.get('imageData')
+        entry.picture = (lambda: _inner_picture(inside)) if isinstance(inside, str) else _beside(file, [picture])
         entry.shape = _shape_in(content, 'imageHeight', 'imageWidth')
         entry.regions = [_labelme_region(shape_json) for shape_json in _field(content, 'shapes', list)]
         flags = content.get('flags')
@@ -243,7 +324,7 @@ def read_labelme(
     entries = []
     for file in files:
         try: entries.append(_labelme_entry(file))
-        except DataError as e: entries.append(Entry(file.stem, None, problem=str(e)))
+        except DataError as e: entries.append(Entry(file.stem, None, problem=str(e), file=file))
     return FoundMasks(_labels_of(entries), entries)
 
 # %% ../nbs/56_mask_imports.ipynb #26216302
@@ -259,9 +340,10 @@ def _cvat_region(element):
     return Region(label, lambda shape: coco_polygon(points, shape), is_polygon=True)
 
 # %% ../nbs/56_mask_imports.ipynb #bdd75878
-def _cvat_entry(image):
+def _cvat_entry(image, file):
     "An element `image`."
     entry = Entry(image.get('name', ''), None)
+    entry.picture = _picture_beside(file, entry.name)
     try:
         try: entry.shape = int(image.get('height')), int(image.get('width'))
         except (TypeError, ValueError) as e: raise DataError('its size is missing') from e
@@ -282,19 +364,22 @@ def read_cvat(
         root = _xml(file)
         if root.tag != 'annotations' or root.find('image') is None:
             raise DataError(f'{file} is not a file of CVAT for images. Export it as "CVAT for images 1.1".')
-        entries += [_cvat_entry(image) for image in root.findall('image')]
+        entries += [_cvat_entry(image, file) for image in root.findall('image')]
         labels += [name.text or '' for name in root.findall('meta//label/name')]
     return FoundMasks(_labels_of(entries, [label for label in labels if label != NO_BONE]), entries)
 
 # %% ../nbs/56_mask_imports.ipynb #8fa6d6b3
 def _studio_name(task):
-    "The file name of the picture of a task."
+    "The file name of the picture of a task, and that without what an upload puts in front; empty if nothing does."
     data = _field(task, 'data', dict)
     address = next((value for value in data.values() if isinstance(value, str)), '')
     address = data['image'] if isinstance(data.get('image'), str) else address
     try: parts = urlparse(address)
     except ValueError as e: raise DataError('the address of its picture is damaged') from e
-    return unquote(parse_qs(parts.query).get('d', [parts.path])[-1])
+    path = unquote(parse_qs(parts.query).get('d', [parts.path])[-1])
+    uploaded = re.fullmatch(r'/?data/upload/(?:\d+/)?([0-9a-f]{8}-)?(.+)', path)           # the number of the project
+    if not uploaded or not uploaded[1]: return path, ''
+    return uploaded[1] + uploaded[2], uploaded[2]
 
 # %% ../nbs/56_mask_imports.ipynb #88620eb6
 def _studio_region(result):
@@ -324,9 +409,10 @@ def _studio_polygon(value, size, shape):
     return coco_polygon(points, shape)
 
 # %% ../nbs/56_mask_imports.ipynb #d5908524
-def _studio_entry(task):
+def _studio_entry(task, file):
     "A task. One with no annotation has not been labeled yet."
-    entry = Entry(_studio_name(task), None)
+    name, plain_name = _studio_name(task)
+    entry = Entry(name, None, plain_name=plain_name, picture=_picture_beside(file, name))
     try:
         annotations = [annotation for annotation in _field(task, 'annotations', list)
                        if not (isinstance(annotation, dict) and annotation.get('was_cancelled'))]
@@ -348,7 +434,7 @@ def read_label_studio(
         content = _json(file)
         try:
             if not isinstance(content, list): raise DataError('it is not a list of tasks')
-            entries += [_studio_entry(task) for task in content]
+            entries += [_studio_entry(task, file) for task in content]
         except DataError as e:
             raise DataError(f'{file} is not an export of Label Studio ({e}). Export it as JSON.') from e
     return FoundMasks(_labels_of(entries), entries)
@@ -447,10 +533,11 @@ def _volume_region(file, label, layer, number, offset):
 # %% ../nbs/56_mask_imports.ipynb #2b9bef24
 def _volume_entry(file, names):
     "The frame of a file. `names` are those of the numbers, where another file gives them."
-    entry = Entry(file.name.removesuffix(known_ending(file.name)), None, is_complete=True)
+    entry = Entry(file.name.removesuffix(known_ending(file.name)), None, file=file, picture=_volume_beside(file))
+    entry.is_volume = True
     try:
         header, pixels = _read_volume(file)
-        segments = _slicer_segments(header)
+        segments, entry.is_complete = _slicer_segments(header), bool(pixels.any())
         offset, entry.shape = _slicer_place(header, pixels.shape[1:]) if segments else ((0, 0), pixels.shape[1:])
         if not segments and len(pixels) > 1: raise DataError('it has several layers, and does not say what they are')
         if not segments: segments = [(names.get(n, str(n)), 0, n) for n in np.unique(pixels).tolist() if n]
@@ -472,11 +559,11 @@ def read_volumes(
 # %% ../nbs/56_mask_imports.ipynb #2a9596ad
 def _png_entry(file, names):
     "A PNG of numbers."
-    entry = Entry(file.stem, None, is_complete=True)
+    entry = Entry(file.stem, None, file=file, picture=_volume_beside(file))
     def region(n): return Region(names.get(n, str(n)), lambda shape: read_mask_values(file, numbers=True) == n)
     try:
         pixels = read_mask_values(file, numbers=True)
-        entry.shape = pixels.shape
+        entry.shape, entry.is_complete = pixels.shape, bool(pixels.any())
         entry.regions = [region(n) for n in np.unique(pixels).tolist() if n]
     except DataError as e: entry.problem = str(e)
     return entry
@@ -532,7 +619,7 @@ def _segment_mask(file, number, shape):
 
 # %% ../nbs/56_mask_imports.ipynb #e45d4250
 def _dicom_entry(file):
-    entry = Entry(file.name.removesuffix(known_ending(file.name)), None, is_complete=True)
+    entry = Entry(file.name.removesuffix(known_ending(file.name)), None, file=file, picture=_volume_beside(file))
     def region(number, label): return Region(label, lambda shape: _segment_mask(file, number, shape))
     try:
         entry.shape, labels = _segmentation_header(file)
@@ -569,14 +656,23 @@ def _unpack_member(archive, member, target, left):
             unpacked.write(block)
     return size
 
+# %% ../nbs/56_mask_imports.ipynb #0c1cbbe0
+def _members(archive):
+    "The files of a zip that may hold masks, and its pictures if there is room for them. `DataError` if they are many."
+    files = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in files if _is_to_unpack(member.filename)]
+    if len(members) > MAX_UNPACKED_FILES: raise DataError(f'it holds {len(members):,} files')
+    wanted = [m for m in files if _is_to_unpack(m.filename) or m.filename.lower().endswith(IMAGE_SUFFIXES)]
+    is_room = sum(member.file_size for member in wanted) <= MAX_UNPACKED_BYTES and len(wanted) <= MAX_UNPACKED_FILES
+    return wanted if is_room else members
+
 # %% ../nbs/56_mask_imports.ipynb #8419cf30
 def _unpack(file):
     "The files of a zip that may hold masks, in a new folder. `DataError` for a zip that is damaged or a trap."
     folder, left = temporary_folder(), MAX_UNPACKED_BYTES
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and _is_to_unpack(m.filename)]
-            if len(members) > MAX_UNPACKED_FILES: raise DataError(f'it holds {len(members):,} files')
+            members = _members(archive)
             for member in members:
                 target = folder/member.filename
                 if not target.resolve().is_relative_to(folder.resolve()) or '\\' in member.filename:
@@ -587,6 +683,15 @@ def _unpack(file):
         raise DataError(f'{file} cannot be unpacked ({e}). Export it again, without a password.') from e
     except DataError as e: raise DataError(f'{file} was not read: {e}.') from e
     return folder
+
+# %% ../nbs/56_mask_imports.ipynb #b14134de
+def _inner_folder(folder):
+    "The folder that was packed, where a zip holds nothing but that."
+    while True:
+        inside = [path for path in folder.iterdir() if path.name != '__MACOSX']
+        is_wrapped = len(inside) == 1 and inside[0].is_dir() and not re.fullmatch(_PLAIN_FOLDER, inside[0].name.lower())
+        if not is_wrapped: return folder
+        folder = inside[0]
 
 # %% ../nbs/56_mask_imports.ipynb #97bad6a8
 def _listed(source, endings):
@@ -633,6 +738,46 @@ _READERS = {'coco': (read_coco, ('.json',)), 'labelme': (read_labelme, ('.json',
             'label-studio': (read_label_studio, ('.json',)), 'nifti': (read_volumes, ('.nii', '.nii.gz')),
             'seg-nrrd': (read_volumes, ('.nrrd',)), 'dicom-seg': (read_dicom_seg, ('.dcm', '.dicom'))}
 
+# %% ../nbs/56_mask_imports.ipynb #1f63ebae
+def _marked_boneless(folder):
+    "Names of the frames that our own export in this folder, or in the one around it, says show no bone."
+    places, stems = [folder], set()
+    while re.fullmatch(r'masks|labelsT[rs]|Dataset\d+_.*', places[-1].name): places.append(places[-1].parent)
+    for file in [place/name for place in places for name in (RUN_FILE, 'dataset.json')]:
+        with contextlib.suppress(DataError, OSError):
+            stems.update(_field(_json(file), NO_BONE, list))
+    return {stem for stem in stems if isinstance(stem, str)}
+
+def _note_boneless(found, home):
+    "Set `is_complete` of the frames that our own export marks."
+    alone = [entry for entry in found.entries if entry.file]
+    marked = _marked_boneless(home if home.is_dir() else home.parent) if alone else set()
+    for entry in alone: entry.is_complete = entry.is_complete or entry.name in marked
+
+def _name_folders(found, home):
+    "Put the folder of a file that is about one frame in front of its name."
+    if not home.is_dir(): return
+    for entry in found.entries:
+        if entry.file: entry.name = '/'.join([*entry.file.relative_to(home).parts[:-1], entry.name])
+
+# %% ../nbs/56_mask_imports.ipynb #a30f8e7a
+def _holds_masks(file):
+    "Is this a file with masks, as far as its beginning tells? JSON, XML and DICOM may be anything."
+    try:
+        if file.suffix.lower() == '.json': return bool(_json_format(file))
+        if file.suffix.lower() == '.xml': return _xml(file).tag == 'annotations'
+        return file.suffix.lower() != '.dcm' or bool(_segmentation_header(file))
+    except (DataError, OSError): return False
+
+def _other_files(source, read):
+    "Names of files with masks that were not read, for they are of another format. Pictures are in folders images."
+    read, found = set(read), []
+    for file in _listed(source, _READ_ENDINGS):
+        inside = file.relative_to(source)
+        is_picture = any(re.match('images', folder, re.IGNORECASE) for folder in inside.parts[:-1])
+        if file not in read and not is_picture and _holds_masks(file): found.append(inside.as_posix())
+    return found
+
 # %% ../nbs/56_mask_imports.ipynb #2dc9aaee
 def read_found(
     source: Path, # a file, a folder or a zip
@@ -640,19 +785,25 @@ def read_found(
 ) -> FoundMasks:
     "What is in a file of another tool. `DataError` if it cannot be read, or holds nothing."
     if not source.exists(): raise DataError(f'There is no file {source}.')
-    if source.is_file() and zipfile.is_zipfile(source): source = _unpack(source)
+    if source.is_file() and zipfile.is_zipfile(source): source = _inner_folder(_unpack(source))
     if format == 'auto': format = mask_format(source)
     if format not in EXPORT_FORMATS:
         raise DataError(f"There is no format '{format}'. Choose one of: {', '.join(EXPORT_FORMATS)}.")
     if format == 'nnunet':
         dataset = _dataset_file(source)
         if dataset is None: raise DataError(f'There is no dataset.json in {source}.')
-        folders = [dataset.parent/name for name in ('labelsTr', 'labelsTs') if (dataset.parent/name).is_dir()]
-        return read_nnunet([file for folder in folders for file in _listed(folder, ('.png', '.nii.gz'))], dataset)
-    reader, endings = _READERS[format]
-    files = _listed(_mask_folder(source) if source.is_dir() else source, endings)
-    if not files: raise DataError(f'{source} holds no file that ends in {" or ".join(endings)}.')
-    return reader(files)
+        home, folders = dataset.parent, [dataset.parent/name for name in ('labelsTr', 'labelsTs')]
+        files = [file for folder in folders if folder.is_dir() for file in _listed(folder, ('.png', '.nii.gz'))]
+        found = read_nnunet(files, dataset)
+    else:
+        (reader, endings), home = _READERS[format], _mask_folder(source) if source.is_dir() else source
+        files = _listed(home, endings)
+        if not files: raise DataError(f'{source} holds no file that ends in {" or ".join(endings)}.')
+        found = reader(files)
+    _note_boneless(found, home)
+    _name_folders(found, home)
+    if source.is_dir(): found.others = _other_files(source, files)
+    return found
 
 # %% ../nbs/56_mask_imports.ipynb #d2b74a42
 class _NoFrame(DataError): "No frame has the name of a mask."
@@ -667,22 +818,36 @@ class _FrameIndex:
             self.by_stem.setdefault(frame_stem(frame), frame)
             self.similar.setdefault(same_file_key(frame_stem(frame)), frame.name)
 
-    def find(self, name):
-        "The frame. `DataError` if there is none of this name, or if it can have no mask."
-        *folders, last = re.split(r'[\\/]', name)
-        if '..' in folders: raise DataError('its name leads out of the folder')
-        stem = frame_stem(last)
-        without_prefix = re.sub(r'^[0-9a-f]{8}-', '', stem)                   # of Label Studio
-        with_folders = '_'.join([*folders, stem])                             # p1/1.png may be called p1_1.png here
-        stems = [with_folders, stem, mask_name(stem, self.pattern).frame, without_prefix]
-        frame = next((self.by_stem[stem] for stem in stems if stem in self.by_stem), None)
+    def find(self, name, plain_name='', picture=None):
+        "The frame. `DataError` if there is none of this name, or if it can have no mask. See `Entry`."
+        if '..' in re.split(r'[\\/]', name)[:-1]: raise DataError('its name leads out of the folder')
+        names = [name, plain_name] if plain_name else [name]
+        frame = self._first([stem for name in names for stem in self._stems_with_folders(name)])
         if frame is None:
-            meant = self.similar.get(same_file_key(stem))
-            hint = f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
-            raise _NoFrame(f'no frame has this name{hint}')
+            folders, last = _path_parts(name)
+            frame = self._first([stem for name in names for stem in self._spellings(_path_parts(name)[1])])
+            if frame is None: raise _NoFrame(f'no frame has this name{self._hint(name)}')
+            shown = picture() if picture else None
+            if shown is None or not _is_same_picture(read_gray(frame), shown): raise DataError(
+                f"no frame is called {'_'.join([*folders, last])}, and {frame.name} may be another patient's. Put the "
+                'pictures into a folder images/ beside the file, so that they can be compared, or import each folder '
+                'by itself')
         problem = frame_problem(frame, self.names.others(frame), self.pattern)
         if problem: raise DataError(str(problem))
         return frame
+
+    def _first(self, stems): return next((self.by_stem[stem] for stem in stems if stem in self.by_stem), None)
+
+    def _spellings(self, name): return frame_stem(name), mask_name(frame_stem(name), self.pattern).frame
+
+    def _stems_with_folders(self, name):
+        "p1/1.png may be called p1_1.png here."
+        *folders, last = re.split(r'[\\/]', name)
+        return ['_'.join([*folders, frame_stem(last)]), *self._spellings('_'.join([*_path_parts(name)[0], last]))]
+
+    def _hint(self, name):
+        meant = self.similar.get(same_file_key(frame_stem(_path_parts(name)[1])))
+        return f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
 
 # %% ../nbs/56_mask_imports.ipynb #bfa887c5
 class _Unlabeled(Exception):
@@ -702,6 +867,7 @@ def entry_mask(
     if not regions and not entry.is_complete and not empty: raise _Unlabeled
     mask = np.zeros(shape, bool)
     for region in regions: mask |= region.draw(shape)
+    if not mask.any() and not entry.is_complete and not empty: raise _Unlabeled      # a volume of zeros
     return mask
 
 # %% ../nbs/56_mask_imports.ipynb #b9a77996
@@ -718,7 +884,11 @@ class ImportReport:
     unlabeled: list[str] = field(default_factory=list) # names without a region of bone
     skipped: list[str] = field(default_factory=list) # what was not imported, and why
     strangers: list[str] = field(default_factory=list) # names among them that fit no frame
+    boneless: list[str] = field(default_factory=list) # file names of frames that were saved as showing no bone
+    bony: list[str] = field(default_factory=list) # frames whose has_bone = 0 of an earlier import is taken back
+    square: list[str] = field(default_factory=list) # frames in whose volume rows and columns may be swapped
     notes: list[str] = field(default_factory=list) # what else you must know
+    warnings: list[str] = field(default_factory=list) # what is probably wrong
     dry_run: bool = False
 
     @property
@@ -730,13 +900,13 @@ class ImportReport:
         verb = 'would be saved' if self.dry_run else 'saved'
         lines = [f"{_counted(len(self.saved), 'mask')} from {self.source} {verb}; {len(self.same)} were there already. "
                  f"Taken for bone: {', '.join(self.labels) or 'nothing'}."]
-        if self.replaced: lines.append(f'Replaced: {some_of(self.replaced, 10)}. The earlier masks are in '
-                                       'masks_manual/.kept, with a time in their name.')
+        lines += [f'WARNING: {line}' for line in self.warnings]
+        if self.replaced: lines.append(self._replaced_line())
         if self.unlabeled: lines.append(f"note: {_counted(len(self.unlabeled), 'frame')} without bone labeled "
                                         f'({some_of(self.unlabeled, 3)}). If they show no bone, say --empty.')
-        lines += [f'note: {line}' for line in self.notes]
+        lines += [f'note: {line}' for line in [*self._bone_lines(), *self.notes]]
         if self.strangers: lines.append(
-            f"note: {len(self.strangers)} masks fit no frame ({some_of(self.strangers, 3)}). "
+            f"note: {_counted(len(self.strangers), 'mask')} of no frame here ({some_of(self.strangers, 3)}). "
             'If they were drawn on pictures that you made yourself, put those into images/ under the names they had, '
             'and import once more. Frames from `lumbar_seg import` have new names.')
         lines += [f'SKIPPED: {line}' for line in self.skipped[:_MAX_LINES]]
@@ -744,6 +914,24 @@ class ImportReport:
         if more > 0: lines.append(f'SKIPPED: {more} more')
         if self.saved and not self.dry_run: lines.append('Their frames are in images/. Next: `lumbar_seg check`.')
         return '\n'.join(lines)
+
+# %% ../nbs/56_mask_imports.ipynb #15df64b5
+@patch
+def _replaced_line(self: ImportReport):
+    names, folder = some_of(self.replaced, 10), 'masks_manual/.kept, with a time in their name.'
+    if self.dry_run: return f'To be replaced: {names}. The earlier masks would go to {folder}'
+    return f'Replaced: {names}. The earlier masks are in {folder}'
+
+@patch
+def _bone_lines(self: ImportReport):
+    "What is said about has_bone, and about square volumes."
+    is_now, lines = 'would be' if self.dry_run else 'is', []
+    for value, names in enumerate([self.boneless, self.bony]):
+        if names: lines.append(f"{_counted(len(names), 'mask')} {'with' if value else 'without'} bone "
+                               f'({some_of(names, 10)}): has_bone {is_now} {value} in frames.csv.')
+    if self.square: lines.append(f"{_counted(len(self.square), 'mask')} of a square frame ({some_of(self.square, 3)}): "
+                                 'swapped rows and columns cannot be noticed. Check one in `lumbar_seg browse`.')
+    return lines
 
 # %% ../nbs/56_mask_imports.ipynb #e9d43208
 _MAX_LINES = 40
@@ -757,6 +945,13 @@ class _Incoming:
     staged: MaskFiles # the new one, in a temporary folder
     begun_on: DrawnOn
     has_polygon: bool
+
+def _require_same_picture(frame, entry):
+    "`DataError` if the picture beside a mask is another one than the frame."
+    shown = entry.picture() if entry.picture else None
+    if shown is not None and not _is_same_picture(read_gray(frame), shown):
+        raise DataError('its picture is not this frame, but another one with its name. If only its contrast was '
+                        'changed, import the masks without their pictures')
 
 def _require_plausible(frame, mask, boneless, table):
     "`DataError` for a mask that `lumbar_seg check` would refuse."
@@ -783,7 +978,9 @@ class _Import:
     replace: bool
     report: ImportReport
 
-    def __post_init__(self): self.boneless, self.table = boneless_frames(self.paths), read_frames_csv(self.paths)
+    def __post_init__(self):
+        self.boneless, self.table = boneless_frames(self.paths), read_frames_csv(self.paths)
+        self.origins = read_origins(self.paths) if self.replace else []
 
 # %% ../nbs/56_mask_imports.ipynb #26a1f49d
 @patch
@@ -791,7 +988,7 @@ def matched(self: _Import, entries):
     "The frames and their entries; those that fit no frame, or share one, are reported."
     index, found = _FrameIndex(self.paths), defaultdict(list)
     for entry in entries:
-        try: found[index.find(entry.name)].append(entry)
+        try: found[index.find(entry.name, entry.plain_name, entry.picture)].append(entry)
         except DataError as e:
             self.report.skipped.append(f'{entry.name}: {e}')
             if isinstance(e, _NoFrame): self.report.strangers.append(entry.name)
@@ -799,20 +996,34 @@ def matched(self: _Import, entries):
         if len(same) == 1: yield frame, same[0]
         else: self.report.skipped.append(f'{frame.name}: there are {len(same)} entries for it. Keep one')
 
+# %% ../nbs/56_mask_imports.ipynb #25ad41d9
+@patch
+def is_taken_back(self: _Import, frame, before, mask):
+    "Does bone replace an empty mask of an earlier import, which had also written has_bone = 0?"
+    if not (self.replace and mask.any() and frame.name in self.boneless and before.exists()): return False
+    if _state_of(before, np.zeros_like(mask)) != 'same': return False
+    rows = [row for row in self.origins if row.filename == frame.name]
+    return bool(rows) and rows[-1].command == 'import-masks' and rows[-1].mask_sha256 == content_hash(before)
+
 # %% ../nbs/56_mask_imports.ipynb #56424aae
 @patch
 def stage_entry(self: _Import, frame, entry, folder):
     "Draw the mask of an entry. None if it needs no saving."
-    mask = entry_mask(entry, read_shape(frame), self.bone, self.empty)
-    _require_plausible(frame, mask, self.boneless, self.table)
+    is_known = entry.file is not None and frame.name in self.boneless
+    mask = entry_mask(entry, read_shape(frame), self.bone, self.empty or is_known)
+    _require_same_picture(frame, entry)
     before = manual_mask(self.paths, frame)
-    state = _state_of(before, mask)
+    state, is_bony = _state_of(before, mask), self.is_taken_back(frame, before, mask)
+    _require_plausible(frame, mask, self.boneless - {frame.name} if is_bony else self.boneless, self.table)
     if state == 'same':
         self.report.same.append(frame.name)
         return None
     if state == 'other' and not self.replace:
         raise DataError(f'it has another mask, {before.name}. With --replace, that one goes to .kept')
     if state == 'other': self.report.replaced.append(frame.name)
+    if is_bony: self.report.bony.append(frame.name)
+    if not mask.any(): self.report.boneless.append(frame.name)
+    if entry.is_volume and mask.shape[0] == mask.shape[1] and not entry.picture: self.report.square.append(frame.name)
     staged = folder/f'{len(self.report.saved)}.png'
     write_mask(staged, mask, sync=False)
     self.report.saved.append(frame.name)
@@ -895,19 +1106,56 @@ def _save(paths, incoming, starts, report):
     for item in progress(incoming, 'save masks'):
         name, mask = item.frame.name, item.staged.read()
         try:
+            is_there = _state_of(manual_mask(paths, item.frame), mask) == 'same'      # another import was faster
             save_drawing(paths, item.frame, mask, item.begun_on, starts[name], command='import-masks')
-            if not mask.any(): note_has_bone(paths, name, False)
+            if not mask.any() or name in report.bony: note_has_bone(paths, name, bool(mask.any()))
+            if is_there:
+                report.saved.remove(name)
+                report.same.append(name)
         except DataError as e:
             report.saved.remove(name)
             report.skipped.append(f'{name}: {e}')
+
+# %% ../nbs/56_mask_imports.ipynb #47101fdc
+_BONE_LIKE = r'bone|knochen|lamina|process|spin|vertebr|skull|^\d+$|^segment|^mask$|^foreground$'
+
+def _model_source(paths, begun_by):
+    "The masks of a model that others were begun on; None if nothing was said."
+    model = find_source(paths, begun_by) if begun_by else None
+    if model and model.kind == 'manual':
+        raise DataError('begun_by: give the masks of a model, pred or pseudo. Leave it out for masks of people.')
+    return model
+
+def _new_report(source, found, bone, format, label, dry_run):
+    "A report that names files that were not read, and a label that may mean something else."
+    report = ImportReport(source, sorted(bone), dry_run=dry_run)
+    lines = report.skipped if format == 'auto' else report.notes
+    n_others = _counted(len(found.others), 'file')
+    if found.others: lines.append(f'{n_others} of other formats ({some_of(found.others, 5)}). Import them by '
+                                  'themselves, or with --format')
+    strange = [name for name in report.labels if not re.search(_BONE_LIKE, name, re.IGNORECASE)]
+    if strange and not label: report.warnings.append(f"The only label is '{strange[0]}'. Was it bone that was labeled?")
+    return report
+
+def _tell_about_polygons(report, incoming):
+    names = [item.frame.name for item in incoming if item.has_polygon]
+    if names: report.notes.append(f'{len(names)} masks are polygons ({some_of(names, 3)}): {POLYGON_ADVICE}')
+
+# %% ../nbs/56_mask_imports.ipynb #157cc5ce
+def _tidy(report, incoming):
+    "Remove what was drawn, and say nothing more about masks that were not saved."
+    for item in incoming: item.staged.files[0].unlink(missing_ok=True)
+    saved = set(report.saved)
+    for names in (report.replaced, report.boneless, report.bony, report.square):
+        names[:] = [name for name in names if name in saved]
 
 # %% ../nbs/56_mask_imports.ipynb #260b99d6
 def import_masks(
     file: str, # of another tool: a file, a folder or a zip
     format: str = 'auto', # nnunet, coco, labelme, cvat, label-studio, nifti, seg-nrrd or dicom-seg; auto: by content
     label: str | None = None, # what means bone where there are several labels: a name, or several with commas between
-    empty: bool = False, # take frames without a region of bone for frames that show none
-    begun_by: str | None = None, # masks that these were begun on before they were corrected: pred or pseudo
+    empty: bool = False, # frames without a bone region show no bone
+    begun_by: str | None = None, # these are corrected masks of a model: pred or pseudo
     replace: bool = False, # replace masks that differ; the earlier ones are kept in masks_manual/.kept
     dry_run: bool = False, # only say what would happen
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -915,20 +1163,15 @@ def import_masks(
     """Save masks from another tool in `masks_manual/`. They are matched to frames by their names. What cannot be used
     is skipped and reported. `DataError` if the file cannot be read, or has several labels and you chose none."""
     paths, source = Paths(root), Path(file).expanduser()
-    model = find_source(paths, begun_by) if begun_by else None
-    if model and model.kind == 'manual':
-        raise DataError('begun_by: give the masks of a model, pred or pseudo. Leave it out for masks of people.')
+    model = _model_source(paths, begun_by)
     found = read_found(source, format)
     bone = chosen_labels(found.labels, label)
-    report = ImportReport(source, sorted(bone), dry_run=dry_run)
+    report = _new_report(source, found, bone, format, label, dry_run)
     incoming = list(_Import(paths, bone, empty, replace, report).stage(found.entries))
     starts = _starts_of_model(paths, incoming, model, report) if model else _starts(paths, incoming, report)
     incoming = [item for item in incoming if item.frame.name in starts]
     report.saved = [item.frame.name for item in incoming]
-    with_polygon = [item.frame.name for item in incoming if item.has_polygon]
-    if with_polygon: report.notes.append(f'{len(with_polygon)} masks are polygons ({some_of(with_polygon, 3)}): '
-                                         f'{POLYGON_ADVICE}')
+    _tell_about_polygons(report, incoming)
     if not dry_run: _save(paths, incoming, starts, report)
-    for item in incoming: item.staged.files[0].unlink(missing_ok=True)
-    report.replaced = [name for name in report.replaced if name in report.saved]
+    _tidy(report, incoming)
     return report

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SAMPLE', 'SECTORS_FILE', 'SALT_FILE', 'MIN_CHANGE', 'FRAME_COLUMNS', 'IMPORTS_FILE', 'MAX_BESIDE', 'Evidence',
            'evidence_of', 'TextLine', 'text_lines', 'Sector', 'blanked', 'find_sector', 'parse_sector', 'GivenSectors',
-           'overview', 'group_of', 'read_salt', 'recording_hash', 'recording_id', 'owner_of', 'ChangeFilter',
-           'add_frame_rows', 'imported', 'ImportSettings', 'Outcome', 'without_names', 'ImportReport',
-           'import_recordings']
+           'overview', 'group_of', 'read_salt', 'recording_hash', 'recording_id', 'owner_of', 'Grouping',
+           'ChangeFilter', 'add_frame_rows', 'imported', 'corrected_groups', 'ImportSettings', 'Outcome',
+           'without_names', 'RecordingReport', 'import_recordings']
 
 # %% ../nbs/17_imports.ipynb #98099360
 import csv
@@ -19,6 +19,7 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from .images import encode_png, read_gray, require_frame, require_mask, write_im
 from .frames import TABLE_WAIT, parse_pixel_size, read_frames_csv
 from .display import progress
 from .duplicates import MIN_REGION, small_copy
-from .recordings import Recording, Unusable, find_recordings
+from .recordings import NO_SIZE_NOTE, Recording, Unusable, find_recordings
 
 # %% ../nbs/17_imports.ipynb #89919164
 SAMPLE = 32               # frames that are looked at to find the sector
@@ -578,8 +579,8 @@ def group_of(
     owner: str, # whose a recording is: never written or printed
     salt: str, # see `read_salt`
 ) -> str: # ten letters
-    "The group of an owner. Spaces and upper case do not count."
-    text = ' '.join(owner.split()).casefold()
+    "The group of an owner. Spaces, upper case and the way that accents are encoded do not count."
+    text = unicodedata.normalize('NFKC', ' '.join(owner.split())).casefold()       # a Mac writes ü as u and ¨
     digest = hmac.new(bytes.fromhex(salt), text.encode('utf-8', 'replace'), 'sha256').hexdigest()
     return _letters(digest, _GROUP_LETTERS)
 
@@ -640,11 +641,88 @@ def recording_id(
 def owner_of(
     recording: Recording, # any
     sha256: str, # from `recording_hash`
-) -> tuple[str, str]: # whose it is, never to be written or printed; and what says so: header, folder or file
+) -> tuple[str, str]: # whose it is, never to be written or printed; and what says so: header, folder, study or file
     "Whose recording it is: by its header, else by its folder, else by its content, because names of files repeat."
     kind, _, _ = recording.owner.partition(' ')
-    if kind == 'folder': return recording.owner, 'folder'
-    return (f'file {sha256}', 'file') if kind in ('file', '') else (recording.owner, 'header')
+    if kind == 'patient': return recording.owner, 'header'
+    return (recording.owner, kind) if kind in ('folder', 'study') else (f'file {sha256}', 'file')
+
+# %% ../nbs/17_imports.ipynb #b074a201
+_OF_FOLDER = 'It names no patient, so it counts as one of the patient in the headers of its folder.'
+_SEVERAL = ('is in a folder whose headers name several patients, and does not say whose it is. It got a group of '
+            'its own or of its folder. If you know the patient: write that group into the column group of frames.csv.')
+_FOLDER_ABOVE = ('is below a folder that counted as one patient in an earlier import, and got the group of that '
+                 'patient. If it is another patient: write another group into the column group of frames.csv.')
+_BEFORE_HEADER = ('names a patient. Recordings in its folder that name none were imported earlier, as another group. '
+                  'If they are of the same patient: write one group into the column group of frames.csv.')
+_SAME_NAME = ('is in a folder with the name of one that was imported from another place, and got the same group. '
+              'If it is another patient: write another group into the column group of frames.csv.')
+_ONE_PATIENT = ('names no patient, and all headers of this import name one, in another folder. If it is the same '
+                'patient: give the folder above as SOURCE (or write one group into the column group of frames.csv).')
+
+def _places(recording, salt):
+    "Hashes of the folder of a recording with its subfolders, and of the folders above it."
+    path, folder = Path(os.path.abspath(recording.path)), recording.folder
+    if folder is None: inside, above = [f'loose {path.parent}'], path.parents
+    else:
+        below = [place for place in path.parents if place.is_relative_to(folder)]
+        inside, above = [f'place {folder}', *(f'loose {place}' for place in below)], folder.parents
+    return [group_of(text, salt) for text in inside], [group_of(f'place {place}', salt) for place in above]
+
+# %% ../nbs/17_imports.ipynb #672606bf
+class Grouping:
+    "The groups of recordings, from their headers and folders, in this import and in earlier ones."
+    def __init__(self,
+        salt: str, # see `read_salt`
+        known: dict[str, dict[str, str]], # see `imported`
+        found: list, # recordings of this import
+        corrected: dict[str, str] | None = None, # group -> what the user made of it in frames.csv
+    ):
+        self.salt, self.corrected = salt, corrected or {}
+        self.seen = defaultdict(lambda: defaultdict(set))               # hash of a folder -> what says so -> groups
+        for entry in known.values():
+            if entry['salt'] == _fingerprint(salt): self.seen[entry['folder']][entry['owner_from']].add(entry['group'])
+        named = [item for item in found if isinstance(item, Recording) and item.owner.startswith('patient ')]
+        for item in named: self.seen[self.folder_of(item)]['header'].add(group_of(item.owner, salt))
+        self.homes = defaultdict(set)                                   # group -> its folders in earlier imports
+        for entry in known.values(): self.homes[entry['group']].add(entry['folder'])
+        self.patients = {group_of(item.owner, salt) for item in named}
+
+    def folder_of(self, recording):
+        "The salted hash of the folder of a recording."
+        return _places(recording, self.salt)[0][0]
+
+    def now(self, group):
+        "The group as it is in frames.csv, where the user may have corrected it."
+        return self.corrected.get(group, group)
+
+    def _said(self, places, *kinds):
+        "The groups that these folders have; as they are in frames.csv -> as they were made."
+        groups = [group for place in places for kind in kinds for group in self.seen[place][kind]]
+        return {self.now(group): group for group in groups}
+
+    def group(self,
+        recording: Recording, # any
+        sha256: str, # from `recording_hash`
+    ) -> tuple[str, str, str]: # its group; header, beside (headers of its folder), folder, study or file; and a doubt
+        "The group of a recording."
+        owner, source = owner_of(recording, sha256)
+        own = group_of(owner, self.salt)
+        inside, above = _places(recording, self.salt)
+        named = self._said(inside, 'header', 'beside')
+        if source == 'header':
+            others = self._said(inside, 'folder').keys() - {self.now(own)}
+            return own, source, _BEFORE_HEADER if others and len(named) == 1 else ''
+        if len(named) == 1: return *named.values(), 'beside', ''
+        if named: return own, source, _SEVERAL
+        for place in above:
+            there = self._said([place], 'header', 'beside', 'folder')
+            if len(there) == 1: return *there.values(), 'beside', _FOLDER_ABOVE if recording.folder else ''
+            if there: break
+        if source != 'folder': return own, source, ''
+        homes = self.homes[own]
+        if homes and inside[0] not in homes: return own, source, _SAME_NAME
+        return own, source, _ONE_PATIENT if len(self.patients) == 1 else ''
 
 # %% ../nbs/17_imports.ipynb #aeec05fb
 MIN_CHANGE = .5           # gray values: what differs less from the last frame taken is the same picture
@@ -669,8 +747,8 @@ class ChangeFilter:
         return True
 
 # %% ../nbs/17_imports.ipynb #3dc08b43
-FRAME_COLUMNS = ['filename', 'group', 'pixel_size_mm', 'source', 'frame_index', 'time_s']
-_NEVER_CHANGED = ('group', 'pixel_size_mm')
+FRAME_COLUMNS = ['filename', 'group', 'pixel_size_mm', 'recording', 'frame_index', 'time_s']
+_NEVER_CHANGED = ('pixel_size_mm',)
 
 def _size_cell(size):
     "A pixel size as frames.csv has it; empty if it is unknown."
@@ -708,7 +786,7 @@ def add_frame_rows(
     paths: Paths, # data layout
     rows: list[dict[str, str]], # cells by column, of `FRAME_COLUMNS`
 ):
-    """Add rows to frames.csv, which is made if it is missing. `DataError` if it cannot be read, gives another group or
+    """Add rows to frames.csv, which is made if it is missing. `DataError` if it cannot be read, gives another
     pixel size for one of the frames, or is being written by another run; `OSError` if it cannot be written."""
     file = paths.frames_csv
     with exclusive(file, wait=TABLE_WAIT):
@@ -723,7 +801,7 @@ def add_frame_rows(
 # %% ../nbs/17_imports.ipynb #f7b2ff44
 IMPORTS_FILE = 'imports.csv'               # in the root
 _IMPORT_COLUMNS = ['recording', 'group', 'owner_from', 'kind', 'frames', 'kept', 'every', 'min_change', 'sector',
-                   'share_kept', 'text_lines', 'salt', 'sha256']
+                   'share_kept', 'text_lines', 'text_blanked', 'outline', 'folder', 'salt', 'sha256']
 
 def imported(
     paths: Paths, # data layout
@@ -732,6 +810,17 @@ def imported(
     rows = appended_rows(paths.root/IMPORTS_FILE, len(_IMPORT_COLUMNS))
     named = [dict(zip(_IMPORT_COLUMNS, row)) for row in rows]
     return {row['sha256']: row for row in named if re.fullmatch('[0-9a-f]{64}', row['sha256'])}
+
+def corrected_groups(
+    facts: pd.DataFrame, # frames.csv, see `read_frames_csv`
+    known: dict[str, dict[str, str]], # see `imported`
+) -> dict[str, str]: # group of imports.csv -> group that all its frames have in frames.csv
+    "The groups that the user has renamed or joined in frames.csv."
+    if not {'recording', 'group'} <= set(facts.columns): return {}
+    filled = facts.dropna(subset=['recording', 'group'])
+    cells, made = filled.groupby('recording').group.agg(set).to_dict(), defaultdict(set)
+    for entry in known.values(): made[entry['group']] |= cells.get(entry['recording'], {entry['group']})
+    return {group: next(iter(now)) for group, now in made.items() if len(now) == 1}
 
 # %% ../nbs/17_imports.ipynb #4693ff49
 @dataclass
@@ -752,8 +841,11 @@ class Outcome:
     state: str = 'skipped' # imported, known, skipped, or found in a dry run
     recording: str = '' # its id; empty if the file could not be read
     group: str = '' # see `group_of`
-    owner_from: str = '' # header, folder or file
+    group_now: str = '' # in frames.csv, where the user may have corrected it
+    owner_from: str = '' # header, beside, folder, study or file, see `Grouping`
+    folder: str = '' # salted hash of its folder
     kind: str = '' # dicom, video, pictures or volume
+    expected: int = 0 # frames that it says it has; 0 if it does not
     frames: int = 0 # that were looked at
     kept: int = 0 # that became frames of the root
     sector: Sector | None = None # what is kept
@@ -762,6 +854,7 @@ class Outcome:
     text_blanked: bool = False # were these lines blanked?
     beside: float = 0. # share of the frame that may be picture, but is not in the sector
     notes: list[str] = field(default_factory=list) # what was assumed or passed over, without any identity
+    doubts: list[str] = field(default_factory=list) # what has to be looked at, without any identity
     problem: str = '' # why it was not imported, or what has to be looked at
 
 # %% ../nbs/17_imports.ipynb #35b78fd4
@@ -818,24 +911,60 @@ def _look(recording, outcome, settings, folder):
     return kept
 
 # %% ../nbs/17_imports.ipynb #c47f355f
+_LOOK_AT_ALL = 64         # frames: of a longer recording, not all are looked at for text
+_TEXT_EVERY = 16          # frames of those that are taken
+
+def _at_most(outcome, every):
+    "How many frames a recording has at most, of every n-th; 0 if it does not say."
+    return -(-outcome.expected//every)
+
 def _row(outcome, size, index, seconds):
     "The row of frames.csv for one frame."
-    return {'filename': f'{outcome.group}_{outcome.recording}_{index:06d}.png', 'group': outcome.group,
-            'pixel_size_mm': _size_cell(size), 'source': outcome.recording, 'frame_index': str(index),
+    return {'filename': f'{outcome.group}_{outcome.recording}_{index:06d}.png', 'group': outcome.group_now,
+            'pixel_size_mm': _size_cell(size), 'recording': outcome.recording, 'frame_index': str(index),
             'time_s': '' if seconds is None else f'{seconds:.3f}'}
+
+class _Texts:
+    "Looks for text that only some frames show, such as a list of patients that is opened for a moment."
+    def __init__(self, kept, outcome):
+        self.kept, self.n, self.looked, self.with_text = kept, 0, 0, []
+        self.every = 1 if 0 < outcome.expected <= _LOOK_AT_ALL else _TEXT_EVERY
+        self.known = bool(outcome.lines) and not outcome.text_blanked           # it is reported anyway
+
+    def look(self, frame, index):
+        "Look at a frame that is taken, or pass it over."
+        self.n += 1
+        if self.known or (self.n - 1) % self.every: return
+        self.looked += 1
+        if text_lines(frame, self.kept): self.with_text.append(index)
+
+    def doubts(self):
+        if not self.with_text: return []
+        return [f'shows what looks like text in some of its frames, such as frame {self.with_text[0]} '
+                f'({len(self.with_text)} of {self.looked} frames that were looked at). It is kept, and frames in '
+                'between may show it, too. Look at the frames, and delete those with a name.']
+
+def _too_few(recording, outcome, every):
+    "A doubt if clearly fewer frames were read than the recording says it has."
+    expected = _at_most(outcome, every)
+    if outcome.frames >= .98*expected - 1: return []
+    return [f'gave {outcome.frames} of {expected} frames that it says it has. It may be damaged, and the numbers and '
+            'times of its frames wrong. If you have the original, export it again.']
 
 def _write_frames(recording, outcome, kept, settings, folder, bar):
     "Write the frames of a recording into a folder. Returns their rows."
-    differs, rows = ChangeFilter(kept, settings.min_change), []
+    differs, texts, rows = ChangeFilter(kept, settings.min_change), _Texts(kept, outcome), []
     size = recording.pixel_size or settings.pixel_size
     for index, seconds, frame in recording.frames(settings.every):
         clean = blanked(frame, kept)
         outcome.frames += 1
         bar.update()
         if not differs.takes(clean): continue
+        texts.look(frame, index)
         rows.append(_row(outcome, size, index, seconds))
         (folder/rows[-1]['filename']).write_bytes(encode_png(clean))
     outcome.kept = len(rows)
+    outcome.doubts += [*texts.doubts(), *_too_few(recording, outcome, settings.every)]
     return rows
 
 # %% ../nbs/17_imports.ipynb #ffe2d476
@@ -859,21 +988,23 @@ class _Batch:
         self.rows, self.entries, self.outcomes, self.since = [], [], [], time.monotonic()
         self.folder.mkdir(exist_ok=True)
 
-    def add(self, recording, outcome, kept, settings, salt, sha256, bar):
-        "Write the frames of a recording. All of them, or none."
+    def add(self, recording, outcome, kept, sha256, run, check):
+        "Write the frames of a recording. All of them, or none: `check` raises what speaks against it at the end."
         place = self.folder/outcome.recording
         place.mkdir()
         try:
-            rows = _write_frames(recording, outcome, kept, settings, place, bar)
+            rows = _write_frames(recording, outcome, kept, run.settings, place, run.bar)
             for file in place.iterdir(): _is_there(file, self.paths)
+            check()
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         self.rows += rows
         self.outcomes.append(outcome)
         self.entries.append([outcome.recording, outcome.group, outcome.owner_from, outcome.kind, outcome.frames,
-                             outcome.kept, settings.every, settings.min_change, outcome.sector.how,
-                             f'{outcome.share:.4f}', len(outcome.lines), _fingerprint(salt), sha256])
+                             outcome.kept, run.settings.every, run.settings.min_change, outcome.sector.how,
+                             f'{outcome.share:.4f}', len(outcome.lines), int(outcome.text_blanked), str(outcome.sector),
+                             outcome.folder, _fingerprint(run.salt), sha256])
         if time.monotonic() - self.since > _COMMIT_SECONDS: self.commit()
 
     def commit(self):
@@ -913,42 +1044,140 @@ def _require_sources(paths, sources):
             if place.is_dir() and place.is_relative_to(folder.resolve()):
                 raise DataError(f'{source} lies in {folder}, among frames. Move the recordings to another folder.')
 
+def _top_of(sources):
+    "The folder in which each patient has a folder, if several folders are given; else None."
+    folders = [Path(os.path.abspath(source)) for source in sources if source.is_dir()]
+    if len(folders) < 2: return None
+    if len({folder.parent for folder in folders}) == 1: return folders[0].parent
+    raise DataError('The folders to import lie in different places, so that nobody can tell which of them is a '
+                    'patient. Give one folder that has a folder for each patient, and import the others after it.')
+
 def _found(sources):
     "All recordings of the sources, each file once, and what cannot be used. `DataError` if there is nothing."
-    found = {}
+    found, top = {}, _top_of(sources)
     for source in sources:
-        for item in progress(find_recordings(source), 'look for recordings', unit='file', leave=False, delay=1):
+        for item in progress(find_recordings(source, top), 'look for recordings', unit='file', leave=False, delay=1):
             found.setdefault(item.path.resolve(), item)
-    if not found: raise DataError(f"There is no recording in {', '.join(map(str, sources))}.")
+    if all(isinstance(item, Unusable) and item.foreign for item in found.values()):
+        raise DataError(f"There is no recording in {', '.join(map(str, sources))}.")
     return list(found.values())
 
-# %% ../nbs/17_imports.ipynb #1165f0e3
-def _check_known(outcome, entry, salt):
-    "What to say about a recording that was imported before. The same content under two owners is a problem."
-    outcome.state = 'known'
-    comparable = entry['salt'] == _fingerprint(salt) and 'file' not in (entry['owner_from'], outcome.owner_from)
-    if comparable and entry['group'] != outcome.group:
-        outcome.problem = (f'The same recording was imported as group {entry["group"]}, and now seems to belong to '
-                           f'group {outcome.group}. Find out whose it is: one patient may be in two groups.')
-    outcome.group = entry['group']
+# %% ../nbs/17_imports.ipynb #dfbeffd5
+@dataclass
+class _Import:
+    "What all recordings of an import share."
+    settings: ImportSettings
+    known: dict[str, dict[str, str]] # see `imported`
+    groups: Grouping
+    sizes: dict[str, set] # recording -> its pixel sizes in frames.csv
+    folder: Path # for overviews
+    batch: _Batch | None # None: a dry run
+    bar: object # progress bar
 
-def _import_one(recording, known, settings, salt, batch, folder, bar):
-    "Import one recording, or only look at it if `batch` is None. Returns its `Outcome`."
-    outcome = Outcome(recording.path, kind=recording.kind, notes=list(recording.notes))
+    @property
+    def salt(self): return self.groups.salt
+
+def _begun(paths, found, settings, salt, batch, bar):
+    "The `_Import` of what was found."
+    known, facts = imported(paths), read_frames_csv(paths)
+    groups = Grouping(salt, known, found, corrected_groups(facts, known))
+    has_sizes = {'recording', 'pixel_size_mm'} <= set(facts.columns)
+    sizes = {}
+    if has_sizes: sizes = facts.pixel_size_mm.fillna('').groupby(facts.recording).agg(set).to_dict()
+    return _Import(settings, known, groups, sizes, paths.reports/'imports', batch, bar)
+
+# %% ../nbs/17_imports.ipynb #5fc623b7
+_AGAIN = ('move them out of raw_unlabelled/ (those with this id in their names), delete its row in imports.csv, and '
+          'import again.')
+
+def _ignored(recording, outcome, entry, run):
+    "What the user asks for now, although the recording was imported in another way: sentences."
+    settings, asked = run.settings, []
+    given = settings.sectors.sector_of(outcome.recording, recording.shape)
+    if given is not None and str(given) != entry['outline']: asked.append('--sector')
+    if settings.keep_all and entry['sector'] != 'nothing is blanked': asked.append('--keep-all')
+    if settings.blank_text and entry['text_lines'] != '0' and entry['text_blanked'] == '0': asked.append('--blank-text')
+    doubts = [f'was imported earlier, so {" and ".join(asked)} changes nothing in its frames. To make them again: '
+              f'{_AGAIN}'] if asked else []
+    sizes = run.sizes.get(outcome.recording, {''})
+    if settings.pixel_size and recording.pixel_size is None and sizes - {_size_cell(settings.pixel_size)}:
+        doubts.append('was imported earlier, so --pixel-size changes nothing for it. Write the size into the column '
+                      'pixel_size_mm of frames.csv, for all its frames.')
+    return doubts
+
+# %% ../nbs/17_imports.ipynb #1165f0e3
+def _check_known(recording, outcome, entry, run):
+    "What to say about a recording that was imported before. The same content under two owners is a problem."
+    outcome.state, now = 'known', run.groups.now(entry['group'])
+    weak = {'file', 'study'} & {entry['owner_from'], outcome.owner_from}
+    comparable = entry['salt'] == _fingerprint(run.salt) and not weak
+    if comparable and now != outcome.group_now:
+        outcome.problem = (f'The same recording was imported as group {entry["group"]}, and now seems to belong to '
+                           f'group {outcome.group}. Find out whose it is: one patient may be in two groups. If it is, '
+                           'write one group into the column group of frames.csv.')
+    outcome.group, outcome.group_now, outcome.doubts = entry['group'], now, []
+    outcome.kept = int(entry['kept']) if entry['kept'].isdecimal() else 0
+    outcome.notes = []
+    if 'outline' not in entry:                           # the same file twice in this import
+        outcome.notes.append('It is the same as another file of this import.')
+        return
+    outcome.doubts += _ignored(recording, outcome, entry, run)
+    if entry['text_lines'] != '0' and entry['text_blanked'] == '0':
+        outcome.notes.append('Imported earlier, with what looks like text inside the sector. How to blank it: run '
+                             'again with --blank-text.')
+
+def _whose(recording, outcome, sha256, run):
+    "Fill in whose recording it is."
+    outcome.group, outcome.owner_from, doubt = run.groups.group(recording, sha256)
+    outcome.recording, outcome.folder = recording_id(sha256), run.groups.folder_of(recording)
+    outcome.group_now = run.groups.now(outcome.group)
+    if doubt: outcome.doubts.append(doubt)
+    if outcome.owner_from == 'beside': outcome.notes.append(_OF_FOLDER)
+    given, own = run.settings.pixel_size, recording.pixel_size
+    if given and NO_SIZE_NOTE in outcome.notes: outcome.notes.remove(NO_SIZE_NOTE)
+    if given and own and _size_cell(given) != _size_cell(own):
+        outcome.doubts.append(f'says {_size_cell(own)} mm a pixel itself, so --pixel-size was not used for it. If that '
+                              'is wrong: correct the column pixel_size_mm of frames.csv.')
+
+# %% ../nbs/17_imports.ipynb #98fd8dbb
+def _state_of_file(path):
+    "What changes if somebody writes into a file."
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+def _check_size(recording, outcome, run):
+    "`DataError` if frames.csv has another pixel size for frames of this recording."
+    size = _size_cell(recording.pixel_size or run.settings.pixel_size)
+    for cell in run.sizes.get(outcome.recording, set()) - {''}:
+        if size and _size_cell(parse_pixel_size(cell, 'pixel_size_mm')) != size:
+            raise DataError(f'frames.csv has {cell} mm a pixel for its frames, and the import {size}. Correct or empty '
+                            'the column pixel_size_mm for them.')
+
+def _take(recording, outcome, sha256, before, run):
+    "Look at a recording and, except in a dry run, write its frames."
+    _check_size(recording, outcome, run)
+    kept = _look(recording, outcome, run.settings, run.folder)
+    if run.batch is None: outcome.state = 'found'
+    else:
+        megabytes = (recording.count or 1)/run.settings.every*kept.size*outcome.share/2e6
+        require_space(run.batch.folder, megabytes, 'The frames of a recording')
+        def unchanged():
+            if _state_of_file(recording.path) != before:
+                raise DataError('It changed while it was read. Wait until it is copied, and import it again.')
+        run.batch.add(recording, outcome, kept, sha256, run, unchanged)
+    run.known[sha256] = dict(group=outcome.group, owner_from=outcome.owner_from, salt=_fingerprint(run.salt), kept='',
+                             folder=outcome.folder, recording=outcome.recording)
+
+def _import_one(recording, run):
+    "Import one recording, or only look at it in a dry run. Returns its `Outcome`."
+    outcome = Outcome(recording.path, kind=recording.kind, notes=list(recording.notes), expected=recording.count or 0)
     try:
+        if not recording.path.exists(): raise DataError(f'{recording.path} is gone. Copy it again, or leave it out.')
+        before = _state_of_file(recording.path)
         sha256 = recording_hash(recording)
-        owner, outcome.owner_from = owner_of(recording, sha256)
-        outcome.recording, outcome.group = recording_id(sha256), group_of(owner, salt)
-        if sha256 in known:
-            _check_known(outcome, known[sha256], salt)
-            return outcome
-        kept = _look(recording, outcome, settings, folder)
-        if batch is None: outcome.state = 'found'
-        else:
-            megabytes = (recording.count or 1)/settings.every*recording.shape[0]*recording.shape[1]*outcome.share/2e6
-            require_space(batch.folder, megabytes, 'The frames of a recording')
-            batch.add(recording, outcome, kept, settings, salt, sha256, bar)
-        known[sha256] = dict(group=outcome.group, owner_from=outcome.owner_from, salt=_fingerprint(salt))
+        _whose(recording, outcome, sha256, run)
+        if sha256 in run.known: _check_known(recording, outcome, run.known[sha256], run)
+        else: _take(recording, outcome, sha256, before, run)
     except DataError as e: outcome.problem = str(e)
     return outcome
 
@@ -969,16 +1198,19 @@ def without_names(
 
 # %% ../nbs/17_imports.ipynb #b880cb02
 @dataclass
-class ImportReport:
+class RecordingReport:
     "What an import found, kept and blanked."
     paths: Paths = field(repr=False) # of the root
     outcomes: list[Outcome] = field(default_factory=list) # one for each file
     dry_run: bool = False # was anything imported at all?
+    every: int = 1 # every n-th frame was taken
+    sectors_unused: bool = False # a table of sectors names none of these recordings
+    foreign: list[str] = field(default_factory=list) # endings of documents and tables beside the recordings
 
     @property
     def ok(self) -> bool:
         "Every file was imported, now or earlier, and nothing needs to be looked at."
-        return not any(outcome.problem or _text_to_see(outcome) for outcome in self.outcomes)
+        return not self.sectors_unused and not any(_needs_a_look(outcome) for outcome in self.outcomes)
 
     @property
     def frames(self) -> int:
@@ -991,14 +1223,21 @@ class ImportReport:
         names: bool, # name the files? Only for the screen
     ) -> str:
         "The report in lines."
-        return '\n'.join([*_summary(self), *_one_by_one(self, names), *_notes(self), *_warnings(self, names)])
+        lines = [*_summary(self), *_one_by_one(self, names), *_notes(self), *_warnings(self, names)]
+        return '\n'.join(lines + _next_steps(self, names))
 
 # %% ../nbs/17_imports.ipynb #77d947ba
-def _text_to_see(outcome): return bool(outcome.lines) and not outcome.text_blanked and outcome.state != 'skipped'
+def _text_to_see(outcome):
+    return bool(outcome.lines) and not outcome.text_blanked and outcome.state in ('imported', 'found')
+
+def _large_beside(outcome): return outcome.beside > MAX_BESIDE and outcome.state in ('imported', 'found')
+
+def _needs_a_look(outcome):
+    return bool(outcome.problem or outcome.doubts or _text_to_see(outcome) or _large_beside(outcome))
 
 def _called(outcome, names):
     "What a recording is called in the report."
-    if names: return f'{outcome.path} ({outcome.recording})' if outcome.recording else str(outcome.path)
+    if names: return f'{outcome.path} (recording {outcome.recording})' if outcome.recording else str(outcome.path)
     return f'recording {outcome.recording}' if outcome.recording else 'a file that cannot be read'
 
 # %% ../nbs/17_imports.ipynb #6723a881
@@ -1006,52 +1245,84 @@ def _summary(report):
     "How many recordings, frames and groups."
     count = defaultdict(int)
     for outcome in report.outcomes: count[outcome.state] += 1
-    groups = {outcome.group for outcome in report.outcomes if outcome.state in ('imported', 'found')}
+    groups = {outcome.group_now for outcome in report.outcomes if outcome.state in ('imported', 'found')}
     lines = [f'files found: {len(report.outcomes)}']
-    if report.dry_run: lines.append(f'dry run, would be imported: recordings {count["found"]}, groups {len(groups)}')
+    if report.dry_run:
+        frames = sum(_at_most(outcome, report.every) for outcome in report.outcomes if outcome.state == 'found')
+        lines.append(f'dry run, would be imported: recordings {count["found"]}, groups {len(groups)}, frames up to '
+                     f'{frames}')
     else:
         lines.append(f'imported: recordings {count["imported"]}, groups {len(groups)}, frames {report.frames} (in '
                      f'{report.paths.raw_unlabelled.name}/)')
-    lines.append(f'imported earlier: {count["known"]}, skipped: {count["skipped"]}')
-    if groups: lines.append(f'Look at what was kept and blanked: the pictures in {report.paths.reports.name}/imports/')
-    return lines
+    return [*lines, f'imported earlier: {count["known"]}, skipped: {count["skipped"]}']
+
+def _next_steps(report, names):
+    "What to do now."
+    folder = report.paths.reports/'imports' if names else Path(report.paths.reports.name)/'imports'
+    if not any(outcome.state in ('imported', 'found') for outcome in report.outcomes): return []
+    lines = [f'Next: look at what was kept and blanked, in the pictures in {folder}{os.sep}.']
+    if report.dry_run:
+        return [*lines, f'Is a sector wrong? Correct its line in {folder/SECTORS_FILE}, and give that file with '
+                '--sector. Else run again without --dry-run.']
+    return [*lines, 'Then choose the frames to label: lumbar_seg select.']
 
 # %% ../nbs/17_imports.ipynb #141ef6ad
+def _became(outcome, every):
+    "What became of a recording, in short."
+    if outcome.state == 'known': return f'imported earlier, {outcome.kept} frames'
+    frames = f'{outcome.kept} of {outcome.frames} frames'
+    if outcome.state == 'found': frames = f'up to {_at_most(outcome, every)} frames' if outcome.expected else 'new'
+    return f'{frames}; {outcome.share:.0%} of the screen kept, sector {outcome.sector.how}'
+
 def _one_by_one(report, names):
-    "A line for each recording, of not too many."
+    "A line for each recording, of not too many: which file became which recording and group."
+    done = [outcome for outcome in report.outcomes if outcome.state != 'skipped']
     lines = []
-    for outcome in report.outcomes:
-        if outcome.sector is None or outcome.state == 'skipped': continue
-        frames = f'{outcome.kept} of {outcome.frames} frames' if outcome.state == 'imported' else 'not imported'
-        lines.append(f'  {_called(outcome, names)}: {frames}; {outcome.share:.0%} of the frame kept, sector '
-                     f'{outcome.sector.how}')
-    return lines if len(report.outcomes) <= _SHOWN or not names else []
+    if names and len(done) > _SHOWN:
+        lines.append(f'  more than {_SHOWN} recordings: those of which much or little is kept are listed. To see which '
+                     'file is which, import the folder of one patient again: nothing is imported twice.')
+        done = [outcome for outcome in done if outcome.sector and not .2 <= outcome.share <= .9][:_SHOWN]
+    for outcome in done:
+        group = outcome.group_now if names else outcome.group
+        lines.append(f'  {_called(outcome, names)}: group {group}, {_became(outcome, report.every)}')
+    return lines
+
+def _of(n): return f'({n} recordings) ' if n > 1 else ''
 
 def _notes(report):
     "What was passed over or assumed: a line for each note, with the number of recordings that it is about."
     count = defaultdict(int)
     for outcome in report.outcomes:
-        for note in set(outcome.notes): count[note] += outcome.state != 'known'
-    return [f'note: {note}' if n == 1 else f'note: ({n} recordings) {note}' for note, n in count.items() if n]
+        for note in set(outcome.notes): count[note] += 1
+    lines = [f'note: {_of(n)}{note}' for note, n in count.items()]
+    if report.foreign:
+        endings = ', '.join(sorted(set(report.foreign)))
+        lines.append(f'note: other files, which were passed over: {len(report.foreign)} ({endings})')
+    alone = sum(o.owner_from in ('file', 'study') and o.state in ('imported', 'found') for o in report.outcomes)
+    if alone and len(report.outcomes) > 1:
+        lines.append(f'note: {_of(alone)}Nothing says which patient it is, so it is a group by itself, or '
+                     'with its study. If one patient has several, correct the column group of frames.csv. Next time, '
+                     'put the files of each patient into a folder of their own.')
+    return lines
 
 # %% ../nbs/17_imports.ipynb #bc936309
 def _warnings(report, names):
     "What has to be looked at."
     lines = []
-    alone = [outcome for outcome in report.outcomes if outcome.owner_from == 'file' and outcome.state != 'skipped']
-    if len(alone) > 1:
-        lines.append(f'note: {len(alone)} files do not say whose they are, so each is a group by itself. If one '
-                     'patient has several, correct the column group of frames.csv. Next time, put the files of each '
-                     'patient into a folder of their own.')
+    if report.sectors_unused:
+        lines.append('WARNING: the table that was given with --sector names no recording of this import. Take the ids '
+                     'from the lines above.')
     for outcome in report.outcomes:
         called = _called(outcome, names)
         if _text_to_see(outcome):
+            again = '.' if report.dry_run else f'; to make its frames again, {_AGAIN}'
             lines.append(f'WARNING: {called} seems to have text inside the sector, which is kept, in '
-                         f'{len(outcome.lines)} places (yellow in its overview). Look at its frames. To blank it: '
-                         '--blank-text, or --sector.')
-        if outcome.beside > MAX_BESIDE and outcome.state != 'skipped':
+                         f'{len(outcome.lines)} place(s) (yellow in its overview). Look at its frames. To blank it: '
+                         f'--blank-text, or --sector{again}')
+        if _large_beside(outcome):
             lines.append(f'WARNING: {called} has something large beside the sector, which is blanked '
-                         f'({outcome.beside:.0%} of the frame). Look at its overview. If it is picture: --sector.')
+                         f'({outcome.beside:.0%} of the screen). Look at its overview. If it is picture: --sector.')
+        lines += [f'WARNING: {called} {doubt}' for doubt in outcome.doubts]
         if outcome.problem:
             problem = outcome.problem if names else without_names(outcome.problem, outcome.path)
             known = 'not imported again' if outcome.state == 'known' else 'skipped'
@@ -1061,9 +1332,9 @@ def _warnings(report, names):
 # %% ../nbs/17_imports.ipynb #ba606833
 def _write_report(report, folder):
     "Write the report and the sectors, without names."
-    label = datetime.now().strftime('%Y%m%d-%H%M%S')
-    name = f'{"dry_run" if report.dry_run else "import"}_{label}.txt'
-    write_text(folder/name, report.text(names=False) + '\n')
+    name = f'{"dry_run" if report.dry_run else "import"}_{datetime.now():%Y%m%d-%H%M%S}'
+    others = len(list(folder.glob(f'{name}*.txt')))
+    write_text(folder/f'{name}{f"-{others}" if others else ""}.txt', report.text(names=False) + '\n')
     found = {outcome.recording: str(outcome.sector) for outcome in report.outcomes if outcome.sector}
     if not found: return
     file = folder/SECTORS_FILE
@@ -1085,14 +1356,34 @@ def _salt_for(paths, earlier, new_groups, dry_run):
     return read_salt(paths, *earlier, new_groups=new_groups)
 
 # %% ../nbs/17_imports.ipynb #7bcdd823
-def _import_all(report, found, settings, salt, batch, folder):
+def _import_all(report, found, settings, salt, batch):
     "Import what was found, and note what became of it in the report."
-    known = imported(report.paths)
     frames = [-(-(item.count or 0)//settings.every) for item in found if isinstance(item, Recording)]
     with progress(None, 'import', total=sum(frames) or None) as bar:
+        run = _begun(report.paths, found, settings, salt, batch, bar)
         for item in found:
-            if isinstance(item, Unusable): report.outcomes.append(Outcome(item.path, problem=item.reason))
-            else: report.outcomes.append(_import_one(item, known, settings, salt, batch, folder, bar))
+            if isinstance(item, Recording): report.outcomes.append(_import_one(item, run))
+            elif item.foreign: report.foreign.append(item.path.suffix.lower())
+            else: report.outcomes.append(Outcome(item.path, problem=item.reason))
+    ids = {outcome.recording for outcome in report.outcomes}
+    report.sectors_unused = bool(settings.sectors.table) and not ids & set(settings.sectors.table)
+
+def _run_import(report, sources, settings, new_groups):
+    "Find and import recordings, and write the report, even if the import is stopped; then print it, too."
+    paths, finished = report.paths, False
+    known = imported(paths)
+    earlier = [entry['salt'] for entry in known.values()][-1:]
+    found = _found(sources)
+    salt = _salt_for(paths, earlier, new_groups, report.dry_run)
+    try:
+        if report.dry_run: _import_all(report, found, settings, salt, None)
+        else:
+            remove_temporaries(paths.root/'import')
+            with _batches(paths) as batch: _import_all(report, found, settings, salt, batch)
+        finished = True
+    finally:
+        if report.outcomes: _write_report(report, paths.reports/'imports')
+        if report.outcomes and not finished: print(report)
 
 # %% ../nbs/17_imports.ipynb #66050587
 def import_recordings(
@@ -1106,7 +1397,7 @@ def import_recordings(
     pixel_size: str | None = None, # in mm, 0.2 or 0.4x0.2 (height x width), for recordings that do not say
     new_groups: bool = False, # private/import_salt.txt is lost: give patients who come again new groups
     dry_run: bool = False, # only look: write the overviews and say what would be imported
-) -> ImportReport:
+) -> RecordingReport:
     """Import recordings into `raw_unlabelled/`: frames without names, blanked outside the ultrasound sector, with their
     groups and pixel sizes in frames.csv. What was imported before is left alone. `DataError` if nothing is found."""
     paths = Paths(root)
@@ -1114,16 +1405,6 @@ def import_recordings(
     sources = [Path(place).expanduser() for place in ([source] if isinstance(source, str | Path) else source)]
     _require_sources(paths, sources)
     read_frames_csv(paths)                           # a damaged table is refused before the work
-    report, folder = ImportReport(paths, dry_run=dry_run), paths.reports/'imports'
-    earlier = [entry['salt'] for entry in imported(paths).values()][-1:]
-    with exclusive(paths.root/IMPORTS_FILE):
-        found = _found(sources)
-        salt = _salt_for(paths, earlier, new_groups, dry_run)
-        try:
-            if dry_run: _import_all(report, found, settings, salt, None, folder)
-            else:
-                remove_temporaries(paths.root/'import')
-                with _batches(paths) as batch: _import_all(report, found, settings, salt, batch, folder)
-        finally:
-            if report.outcomes: _write_report(report, folder)
+    report = RecordingReport(paths, dry_run=dry_run, every=every)
+    with exclusive(paths.root/IMPORTS_FILE): _run_import(report, sources, settings, new_groups)
     return report

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FORMATS_EXTRA', 'MAX_FRAMES', 'SCALED_NOTE', 'MAX_UNPACKED', 'MAX_ELEMENT', 'SAME_SIZE', 'MISSING_FRAMES',
-           'MAX_INNER', 'MAX_HEADER_LINES', 'CannotUse', 'why_damaged', 'Recording', 'Unusable', 'require_extra',
-           'believable_size', 'agreed_size', 'dicom_pixel_size', 'dicom_times', 'dicom_owner', 'date_spellings',
-           'dicom_words', 'read_label_header', 'read_labels', 'open_recording', 'find_recordings']
+           'NO_SIZE_NOTE', 'MAX_INNER', 'MAX_HEADER_LINES', 'CannotUse', 'why_damaged', 'Recording', 'Unusable',
+           'require_extra', 'believable_size', 'agreed_size', 'dicom_pixel_size', 'dicom_times', 'dicom_owner',
+           'read_label_header', 'read_labels', 'open_recording', 'find_recordings']
 
 # %% ../nbs/16_recordings.ipynb #1bc26946
 import bz2
@@ -23,7 +23,6 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count as count_from
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +63,9 @@ class Recording:
     pixel_size: tuple[float, float] | None # height and width of a pixel in mm; None if unknown or doubtful
     regions: list[tuple[int, int, int, int]] # left, top, right, bottom (the last two outside) of each 2-D picture
     owner: str = field(repr=False) # whose it is, for a salted hash only. Never print or write it
-    words: list[str] = field(repr=False) # identity in its header, to look for in the pixels. Never print or write it
     notes: list[str] # what was passed over or assumed, without any identity
     reader: Callable = field(repr=False, compare=False) # every -> what `frames` yields
+    folder: Path | None = field(default=None, repr=False) # of its patient, if it is in one. Never print or write it
 
     def frames(self,
         every: int = 1, # 1 reads all frames, 5 reads frames 0, 5, 10...
@@ -88,6 +87,7 @@ class Unusable:
     "A file that cannot be used, and why, in one sentence that quotes nothing from it."
     path: Path
     reason: str
+    foreign: bool = False # a document or a table, which nobody takes for a recording
 
 # %% ../nbs/16_recordings.ipynb #8256b1b9
 FORMATS_EXTRA = 'formats'
@@ -297,7 +297,7 @@ def _dicom_layout(header):
     return layout
 
 def _check_length(dicom, layout, path):
-    "`CannotUse` if the file ends before its frames do. Only frames that are not compressed have a known length."
+    "`CannotUse` if the file holds fewer or more frames than it says. Only those that are not compressed tell."
     if dicom.length < 0: return
     size = _frame_length(dicom.header, layout)
     there = min(dicom.length, path.stat().st_size - dicom.start)
@@ -427,54 +427,6 @@ def dicom_owner(
     if name and birth: return f'patient {name} born {birth}'
     study = _known(header.get('StudyInstanceUID'))
     return f'study {study}' if study else ''
-
-# %% ../nbs/16_recordings.ipynb #12236521
-_DATE_FORMATS = ('%Y%m%d', '%Y-%m-%d', '%Y/%m/%d', '%Y.%m.%d', '%d.%m.%Y', '%d/%m/%Y', '%d-%m-%Y', '%m/%d/%Y',
-                 '%m-%d-%Y', '%d.%m.%y', '%d/%m/%y', '%m/%d/%y', '%d %b %Y', '%d-%b-%Y', '%b %d %Y',
-                 '%d%b%Y')
-_IDENTITY = set('''PatientID IssuerOfPatientID OtherPatientIDs AccessionNumber StudyID InstitutionName
-    InstitutionAddress InstitutionalDepartmentName StationName PatientAddress PatientTelephoneNumbers PatientComments
-    AdmissionID MedicalRecordLocator DeviceSerialNumber CurrentPatientLocation EthnicGroup Occupation'''.split())
-
-def date_spellings(
-    date: str, # as DICOM writes it: 19700131
-) -> list[str]: # such as 31.01.1970 and 01/31/1970; empty if it is no date
-    "The usual ways to write a date."
-    try: day = datetime.strptime(date.strip()[:8], '%Y%m%d')
-    except ValueError: return []
-    spellings = {day.strftime(form) for form in _DATE_FORMATS}
-    return sorted(spellings | {f'{day.day}.{day.month}.{day.year}', f'{day.month}/{day.day}/{day.year}'})
-
-def _words_of_text(text, least=3):
-    "A text as a whole, and its words of at least so many characters."
-    parts = [part for part in re.split(r'[\s,;^=/\\_()]+', text) if len(part) >= least]
-    return [text.strip(), *parts] if len(text.strip()) >= least else parts
-
-# %% ../nbs/16_recordings.ipynb #c7329911
-def _element_words(element):
-    "What an element of the header tells about identity."
-    values = element.value if element.VM > 1 else [element.value]
-    words = []
-    for value in values or []:
-        if element.VR == 'PN': words += _words_of_text(str(value).replace('^', ' ').replace('=', ' '), least=2)
-        elif element.VR in ('DA', 'DT'): words += date_spellings(str(value))
-        elif element.keyword in _IDENTITY: words += _words_of_text(str(value or ''))
-    return words
-
-def dicom_words(
-    header, # pydicom Dataset
-    depth: int = 3, # sequences in sequences that are looked into
-) -> list[str]: # each once. Never print or write them
-    "Names, numbers, institutions and dates in a header."
-    words = set()
-    for tag, stored in list(header.items()):
-        if stored.value is None: continue                               # too long: it was not read, and is not now
-        try:
-            element = header[tag]
-            if element.VR != 'SQ': words.update(_element_words(element))
-            elif depth: words.update(word for item in element.value for word in dicom_words(item, depth - 1))
-        except Exception: continue                                      # a value that breaks the standard says nothing
-    return sorted(words)
 
 # %% ../nbs/16_recordings.ipynb #1f9cda7a
 _JPEG_LOSSY = ('1.2.840.10008.1.2.4.50', '1.2.840.10008.1.2.4.51')
@@ -689,8 +641,8 @@ def _open_dicom(path):
             yield index, None if times is None else round(float(times[index]), 6), _dicom_gray(pixels, header, layout)
 
     if layout.bits > 8 and _window(header) is None: reader = _scaled(reader)
-    return Recording(path, 'dicom', layout.shape, layout.count, size, boxes, dicom_owner(header), dicom_words(header),
-                     notes, reader)
+    return Recording(path, 'dicom', layout.shape, layout.count, size, boxes, dicom_owner(header), notes,
+                     reader)
 
 # %% ../nbs/16_recordings.ipynb #c890cefa
 def _box_length(file, start, end):
@@ -768,6 +720,8 @@ def _video_frames(path, every):
         raise CannotUse(f'only {index} of {claimed} frames can be read, and nobody knows which are missing')
 
 # %% ../nbs/16_recordings.ipynb #16450f53
+NO_SIZE_NOTE = 'A video does not store its pixel size. Measure it on the ruler in the video; then give --pixel-size.'
+
 def _open_video(path):
     "The `Recording` in a video."
     _check_video_end(path)
@@ -779,14 +733,12 @@ def _open_video(path):
     _check_claims(height, width, max(count, 1))
     reader = functools.partial(_video_frames, path)
     _, _, first = next(reader(1))                                       # a video may be stored on its side
-    notes = ['A video does not store its pixel size. Measure it on the ruler in the video; then give --pixel-size.']
-    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', [], notes, reader)
+    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', [NO_SIZE_NOTE], reader)
 
 # %% ../nbs/16_recordings.ipynb #b44ccfc5
 _IN_MM = {'mm': 1, 'millimeter': 1, 'cm': 10, 'm': 1000, 'µm': .001, 'μm': .001, 'um': .001, 'micron': .001,
           'microns': .001, '\\u00b5m': .001}
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION = 270, 282, 283                  # tags of TIFF
-_WORDED_TAGS = (_DESCRIPTION, 306, 315, 33432)                              # 306: date, 315: artist, 33432: copyright
 
 def _imagej_numbers(image):
     "Pixel height and width in mm, and seconds from frame to frame, as ImageJ writes them; None for what is missing."
@@ -799,14 +751,6 @@ def _imagej_numbers(image):
     size = tuple(unit/float(per_unit) for per_unit in resolution) if unit and all(resolution) else None
     step = float(said.get('finterval') or 0)
     return size, step if step > 0 and said.get('tunit', 'sec').strip() in ('s', 'sec') else None
-
-def _picture_words(image):
-    "What the tags of a picture tell about identity."
-    tags, words = image.getexif(), []
-    for tag in _WORDED_TAGS:
-        text = str(tags.get(tag, ''))
-        words += _words_of_text(text) + date_spellings(text.replace(':', ''))
-    return words
 
 # %% ../nbs/16_recordings.ipynb #419c259e
 def _page_values(image):
@@ -841,7 +785,7 @@ def _open_pictures(path):
         _check_claims(image.height, image.width)
         count = 1 if image.format == 'MPO' else getattr(image, 'n_frames', 1)
         _check_claims(image.height, image.width, count)
-        shape, words, notes = (image.height, image.width), _picture_words(image), []
+        shape, notes = (image.height, image.width), []
         size, step = _imagej_numbers(image)
         deep = image.mode == 'F' or image.mode.startswith('I')
     size = believable_size(size, shape, notes)
@@ -850,7 +794,7 @@ def _open_pictures(path):
         notes.append(SCALED_NOTE)
         reader = _scaled(reader)
     if count == 1: shape, reader = read_shape(path), functools.partial(_one_picture, path)
-    return Recording(path, 'pictures', shape, count, size, [], '', words, notes, reader)
+    return Recording(path, 'pictures', shape, count, size, [], '', notes, reader)
 
 # %% ../nbs/16_recordings.ipynb #69e7e23c
 class _Volume(NamedTuple):
@@ -866,7 +810,6 @@ class _Volume(NamedTuple):
     scale: tuple[float, float] = (1, 0) # value = stored*scale[0] + scale[1]
     flips: tuple[bool, bool] = (False, False) # upside down, left to right
     invalid: frozenset = frozenset() # frames that the header marks as not recorded
-    words: tuple = () # identity in the header
     inner: int = 0 # bytes before the numbers, after unpacking
 
     def picture_axes(self):
@@ -995,7 +938,7 @@ def _volume_recording(path, volume, notes):
         notes.append(SCALED_NOTE)
         reader = _scaled(reader)
     size = believable_size(volume.size, volume.shape(), notes)
-    return Recording(path, 'volume', volume.shape(), volume.count(), size, [], '', sorted(volume.words), notes, reader)
+    return Recording(path, 'volume', volume.shape(), volume.count(), size, [], '', notes, reader)
 
 # %% ../nbs/16_recordings.ipynb #691844d3
 def _seconds_of(values, count, notes):
@@ -1044,17 +987,6 @@ def _header_lines(file):
         if len(line) >= 1 << 20: break
         yield line.decode('utf-8', errors='replace').rstrip('\r\n')
     raise CannotUse('its header does not end')
-
-_TECHNICAL = re.compile(r"""type|dimension|sizes|encoding|endian|space.*|kinds|labels|units|data\ ?file|axis\ .*
-    |content\ type|DataNodeClassName|ObjectType|NDims|DimSize|BinaryData|CompressedData.*|.*MSB|TransformMatrix|Offset
-    |CenterOfRotation|AnatomicalOrientation|Element.*|UltrasoundImage.*|Seq_Frame.*|.*Transform""", re.VERBOSE)
-
-def _text_words(said):
-    "Words in the values of a header of text, without those that describe the numbers."
-    words = set()
-    for key, value in said.items():
-        if isinstance(value, str) and not _TECHNICAL.fullmatch(key): words.update(_words_of_text(value[:200]))
-    return tuple(words)
 
 # %% ../nbs/16_recordings.ipynb #82f04304
 _NRRD_TYPES = {name: kind for kind, names in {
@@ -1130,7 +1062,7 @@ def _nrrd_details(volume, header):
     if values and axis < len(labels) and str(labels[axis]).strip('"').startswith('time'):
         seconds = _seconds_of(str(values).split(), volume.count(), notes)
     flips = _plus_flips(str(header.get('UltrasoundImageOrientation', '')).strip())
-    return volume._replace(seconds=seconds, invalid=invalid, flips=flips, words=_text_words(header)), notes
+    return volume._replace(seconds=seconds, invalid=invalid, flips=flips), notes
 
 def _open_nrrd(path):
     "The `Recording` in an NRRD file."
@@ -1168,8 +1100,7 @@ def _open_meta(path):
                      path if local else _beside(path, said['ElementDataFile']), end if local else skip,
                      size=(sides[1], sides[0]) if len(sides) > 1 else None,
                      channels=int(said.get('ElementNumberOfChannels', 1)),
-                     flips=_plus_flips(said.get('UltrasoundImageOrientation', '')),
-                     words=_text_words(said))
+                     flips=_plus_flips(said.get('UltrasoundImageOrientation', '')))
     seconds, invalid = _plus_fields(said, volume.count(), notes)
     return _volume_recording(path, volume._replace(seconds=seconds, invalid=invalid), notes)
 
@@ -1191,7 +1122,6 @@ def _nifti_header(path):
 
 # %% ../nbs/16_recordings.ipynb #027e2593
 _NIFTI_SECONDS = {'sec': 1, 'msec': .001, 'usec': 1e-6}
-_NIFTI_TEXTS = 'descrip', 'aux_file', 'db_name'
 
 def _nifti_volume(path):
     "The `_Volume` in a NIfTI file, and its header. Its fourth axis is time."
@@ -1218,8 +1148,7 @@ def _open_nifti(path):
     if volume.count() == n_frames and of_time in _NIFTI_SECONDS and len(sides) > 3 and sides[3] > 0:
         step = float(sides[3])*_NIFTI_SECONDS[of_time]
         volume = volume._replace(seconds=[round(index*step, 6) for index in range(n_frames)])
-    texts = {key: bytes(header[key]).decode('latin1').strip('\0 ') for key in _NIFTI_TEXTS if key in header}
-    return _volume_recording(path, volume._replace(words=_text_words(texts)), [])
+    return _volume_recording(path, volume, [])
 
 # %% ../nbs/16_recordings.ipynb #500a3217
 def read_label_header(
@@ -1283,27 +1212,17 @@ def _files_in_dicomdir(path):
         else: yield file
 
 # %% ../nbs/16_recordings.ipynb #d2be5278
-def _patients_folder(folder):
-    "The folder in which each patient has a folder: `folder`, or, where that holds nothing but one folder, that one."
-    while True:
-        entries = [entry for entry in os.scandir(folder) if not is_by_product(entry.name)]
-        if len(entries) != 1 or not entries[0].is_dir(follow_symlinks=False): return Path(folder)
-        folder = entries[0].path
-
-def _owner_by_place(path, top):
-    "Whose a recording is by the folder that it is in; never print or write it."
+def _folder_of_patient(path, top):
+    "The folder below `top` that a recording is in, or None if it lies at the top."
+    path, top = Path(os.path.abspath(path)), Path(os.path.abspath(top))
     below = path.relative_to(top).parts if path.is_relative_to(top) else (path.name,)
-    return f'folder {below[0]}' if len(below) > 1 else f'file {path.name}'
-
-def _words_of_place(path, top):
-    "The parts of the names of a file and of its folders up to the source."
-    below = path.relative_to(top) if path.is_relative_to(top) else Path(path.name)
-    text = ' '.join(below.with_name(below.name.removesuffix(known_ending(below.name))).parts)
-    return [word for word in re.split(r'[\W_]+', text) if len(word) > 3]
+    return top/below[0] if len(below) > 1 else None
 
 # %% ../nbs/16_recordings.ipynb #e44b7763
 _OPENERS = {'dicom': _open_dicom, 'video': _open_video, 'pictures': _open_pictures, 'nrrd': _open_nrrd,
             'meta': _open_meta, 'nifti': _open_nifti}
+_FOREIGN = tuple('''.txt .md .rtf .pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .csv .tsv .xml .json .yaml .yml
+    .htm .html .ini .cfg .log .lnk .url .db'''.split())
 _LABEL_NAME = re.compile(r'(.*[-_. ])?(seg|labels?|labelmap|masks?|segmentation)(\.nii)?\.\w+', re.IGNORECASE)
 
 def _check_first_frame(recording):
@@ -1326,20 +1245,24 @@ def open_recording(
         _check_first_frame(recording)
     except Exception as e:
         why = why_damaged(e)
-        return Unusable(path, f'Not used: {why[0].lower()}{why[1:]}.')
+        foreign = path.suffix.lower() in _FOREIGN and path.is_file()
+        return Unusable(path, f'{why[0].upper()}{why[1:]}.', foreign)
     top = top or path.parent
-    recording.owner = recording.owner or _owner_by_place(path, top)
-    recording.words = sorted({*recording.words, *_words_of_place(path, top)})
+    recording.folder = _folder_of_patient(path, top)
+    weak = not recording.owner.startswith('patient ')                  # a study says less than the folder
+    if weak and recording.folder: recording.owner = f'folder {recording.folder.name}'
+    elif not recording.owner: recording.owner = f'file {path.name}'
     return recording
 
 # %% ../nbs/16_recordings.ipynb #67cc7ad8
 def find_recordings(
     source: str | Path, # a file, a folder (with its subfolders) or a DICOMDIR
+    top: Path | None = None, # the folder that holds a folder for each patient; default: `source`
 ) -> Iterator[Recording | Unusable]:
     "Open every recording in natural order, and say of every other file why it cannot be used."
     source = Path(source)
     if source.name.upper() == 'DICOMDIR' and source.is_file(): files, top = _files_in_dicomdir(source), source.parent
-    elif source.is_dir(): files, top = _files_below(source), _patients_folder(source)
+    elif source.is_dir(): files, top = _files_below(source), top or source
     elif source.exists(): files, top = [source], source.parent
     else: raise DataError(f'There is no file or folder {source}.')
     for file in files: yield file if isinstance(file, Unusable) else open_recording(file, top)

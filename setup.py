@@ -14,6 +14,7 @@ setup(
     packages=find_packages(include=[cfg['lib_name']]),
     package_data={cfg['lib_name']: ['*.js']},
     install_requires=cfg['requirements'].split(),
-    extras_require={name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fast', 'formats', 'int8', 'onnx', 'review')},
+    extras_require={name: cfg[f'{name}_requirements'].split()
+                    for name in ('dev', 'fast', 'formats', 'int8', 'onnx', 'review')},
     entry_points={'console_scripts': cfg['console_scripts'].splitlines()},
 )

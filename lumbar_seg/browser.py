@@ -9,7 +9,6 @@ __all__ = ['MASK_KINDS', 'DRAW_TOOLS', 'BRUSH_SIZES', 'LINE_SIZES', 'HAS_DRAFT',
 import contextlib
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np

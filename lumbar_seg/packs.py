@@ -30,7 +30,7 @@ from .storage import json_text, read_text, require_space, setting_aside
 from .images import read_gray, read_shape
 from .frames import frame_groups, pixel_sizes
 from .records import PACK_CARD, PACK_ONNX, PACK_RECORD, PACK_THRESHOLDS, PACK_WEIGHTS, RUN_FILE
-from .records import RESUME_IGNORES, WeightsRecord, is_among, is_finished, is_pack, read_pack, read_run
+from .records import RESUME_IGNORES, WeightsRecord, is_among, is_finished, is_pack, read_run
 from .records import recorded_img_size, recorded_threshold, utc_now, versions, weights_hash
 from .phantom import evenly_spaced
 from .recordings import require_extra

@@ -193,7 +193,7 @@ def _use_unit(self: MaskBrowser, unit: str):
     if unit == self.unit: return
     self.unit = unit
     if unit != 'mm': self.depth.value = 0
-    self.depth.disabled = self.measure.disabled = unit != 'mm'            # nobody knows how far a mm is
+    self.depth.disabled = self.measure.disabled = unit != 'mm'            # how long a mm is on the frame is unknown
     for number, sizes in ((self.brush, BRUSH_SIZES), (self.line_thickness, LINE_SIZES)):
         number.value, number.step = sizes[unit]
         number.description = f'{number.description.split(",")[0]}, {unit}'

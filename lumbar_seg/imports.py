@@ -121,7 +121,7 @@ _MIN_PIECE = .25          # of the largest piece: a second picture on the same s
 def _square(side): return np.ones((side, side), np.uint8)
 
 def _thickness(shape):
-    "What is thinner than this number of pixels is no sector, but text, a bar or a trace. Odd."
+    "Anything thinner than this number of pixels is text, a bar or a trace, and not the sector. Odd."
     return max(5, min(shape)//20) | 1
 
 def _large_pieces(pixels):
@@ -924,6 +924,7 @@ def _row(outcome, size, index, seconds):
             'pixel_size_mm': _size_cell(size), 'recording': outcome.recording, 'frame_index': str(index),
             'time_s': '' if seconds is None else f'{seconds:.3f}'}
 
+# %% ../nbs/17_imports.ipynb #c7e600ec
 class _Texts:
     "Looks for text that only some frames show, such as a list of patients that is opened for a moment."
     def __init__(self, kept, outcome):
@@ -944,6 +945,7 @@ class _Texts:
                 f'({len(self.with_text)} of {self.looked} frames that were looked at). It is kept, and frames in '
                 'between may show it, too. Look at the frames, and delete those with a name.']
 
+# %% ../nbs/17_imports.ipynb #ccf266fa
 def _too_few(recording, outcome, every):
     "A doubt if clearly fewer frames were read than the recording says it has."
     expected = _at_most(outcome, every)

@@ -471,7 +471,7 @@ def _require_upright(axes, origin):
 
 # %% ../nbs/56_mask_imports.ipynb #2793d307
 def _checked_header(file):
-    "What a volume says about its numbers, and the fields of its header. `DataError` if it is no mask of one frame."
+    "What a volume says about its numbers, and the fields of its header. `DataError` if it is not a mask of one frame."
     volume, header = read_label_header(file)
     layers = volume.channels*(1 if volume.list_axis is None else volume.sizes[volume.list_axis])
     numbers = volume.channels*math.prod(volume.sizes)
@@ -924,7 +924,7 @@ def _replaced_line(self: ImportReport):
 
 @patch
 def _bone_lines(self: ImportReport):
-    "What is said about has_bone, and about square volumes."
+    "Notes on has_bone, and on square volumes."
     is_now, lines = 'would be' if self.dry_run else 'is', []
     for value, names in enumerate([self.boneless, self.bony]):
         if names: lines.append(f"{_counted(len(names), 'mask')} {'with' if value else 'without'} bone "

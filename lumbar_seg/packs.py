@@ -56,7 +56,7 @@ def _shared_list(used):
     return _chosen(used, ('n', 'fingerprint')) | {'frames': {sha256[:16]: sha256 for sha256 in hashes}}
 
 def _shared_data(data):
-    "What is said about the data of a training. Its warnings are counted."
+    "The data of a training, in short. Its warnings are only counted."
     shared = _chosen(data, ('split', 'begun_by_models', 'extent'))
     for part in ('train', 'val'): shared[part] = _shared_list(data[part])
     n = len(data.get('warnings', []))

@@ -87,7 +87,7 @@ class Unusable:
     "A file that cannot be used, and why, in one sentence that quotes nothing from it."
     path: Path
     reason: str
-    foreign: bool = False # a document or a table, which nobody takes for a recording
+    foreign: bool = False # a document or a table, and not a recording
 
 # %% ../nbs/16_recordings.ipynb #8256b1b9
 FORMATS_EXTRA = 'formats'
@@ -182,7 +182,7 @@ def believable_size(
 
 # %% ../nbs/16_recordings.ipynb #dbd8807e
 def _to_8_bits(values, low, high):
-    "Numbers from `low` (black) to `high` (white) as uint8. What is no number becomes black."
+    "Numbers from `low` (black) to `high` (white) as uint8. NaN becomes black."
     if values.dtype == np.uint8 and (low, high) == (0, 255): return values
     scaled = (values.astype(np.float32) - low)*(255/max(high - low, 1e-12))
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0), 0, 255)).astype(np.uint8)

@@ -164,7 +164,7 @@ def _find_frames(self: MaskViewer, root: str | None, source: str):
     self.sizes = pixel_sizes(self.paths, list(self.pairs))
     try: self.groups = frame_groups(self.paths, list(self.pairs))
     except DataError as e:
-        self.groups = {}                          # masks can be looked at all the same
+        self.groups = {}                          # the masks can be viewed without them
         self.unread.append(f'The strip shows no sweeps: {e}')
     sure = self.table.get(CONFIDENCE, pd.Series(dtype=float))
     self.unsure = sure.quantile(LEAST_SURE)       # the network was as sure of a quarter of the masks, or less

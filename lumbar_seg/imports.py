@@ -112,7 +112,7 @@ def recording_hash(
         for _, _, frame in recording.frames(): digest.update(frame.tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/17_imports.ipynb #6350a315
+# %% ../nbs/17_imports.ipynb #fb185990
 def salted_hash(
     sha256: str, # from `recording_hash`
     salt: str, # see `read_salt`
@@ -143,9 +143,12 @@ def owner_of(
     if kind == 'patient': return recording.owner, 'header'
     return (recording.owner, kind) if kind in ('folder', 'study') else (f'file {sha256}', 'file')
 
-# %% ../nbs/17_imports.ipynb #628ad8d0
+# %% ../nbs/17_imports.ipynb #0cb1386c
 _WHICH_ISSUER = ('has the number of patients of two issuers, and does not say which of them it is. It may be in the '
                  'wrong group. If you know the patient: write that group into the column group of frames.csv.')
+_NO_ISSUER_BEFORE = ('has a patient number that was imported earlier without an issuer, and that two issuers gave. It '
+                     'got another group than then. If it is the same patient: write one group into the column group of '
+                     'frames.csv.')
 _TWO_HOLDERS = ('has the patient number of another recording, and another name or birth date. Both are one group. If '
                 'they are two patients: write another group for one of them into the column group of frames.csv.')
 
@@ -153,7 +156,7 @@ def _hash(text, salt):
     "A salted hash of a text; empty for an empty one."
     return group_of(text, salt) if text else ''
 
-# %% ../nbs/17_imports.ipynb #c3185a8e
+# %% ../nbs/17_imports.ipynb #3989af29
 class HeaderGroups:
     "The groups of the patients that headers name."
     def __init__(self,
@@ -182,7 +185,13 @@ class HeaderGroups:
         with_issuer = group_of(f'{recording.owner} {recording.issuer}', self.salt)
         several = {item.issuer for item in named if item.owner == recording.owner and item.issuer}
         apart = with_issuer in self.groups or self.issuers[own] or len(several) > 1
+        is_known = _hash(recording.holder, self.salt) in self.holders_before[own]
+        if is_known and self._came_without_issuer(own): apart = False
         self.issuers[own][issuer] = with_issuer if apart else own
+
+    def _came_without_issuer(self, own):
+        "Was this number imported earlier, without an issuer, and has nobody with an issuer its group?"
+        return own in self.groups and own not in self.issuers[own].values()
 
     def group(self,
         recording: Recording, # its header names the patient
@@ -204,6 +213,8 @@ class HeaderGroups:
         own, before = _hash(recording.holder, self.salt), self.holders_before[group]
         others = (self.holders[group] | before) - {own, ''}
         if doubt: return [doubt]
+        came_without = self._came_without_issuer(group_of(recording.owner, self.salt))
+        if recording.issuer and group not in self.groups and came_without: return [_NO_ISSUER_BEFORE]
         return [_TWO_HOLDERS] if own and others and own not in before else []
 
 # %% ../nbs/17_imports.ipynb #b074a201
@@ -265,7 +276,7 @@ class Grouping:
         groups = [made for place in places for kind in kinds for made in self.seen[place][kind]]
         return {self.now(*made): made for made in groups}
 
-# %% ../nbs/17_imports.ipynb #c1f63952
+# %% ../nbs/17_imports.ipynb #7d72e62a
 class Owned(NamedTuple):
     "Which group a recording is of."
     group: str
@@ -294,7 +305,7 @@ def _by_folder(groups, own, folder):
     if homes and folder not in homes: return [_SAME_NAME]
     return [_ONE_PATIENT] if len(groups.patients) == 1 else []
 
-# %% ../nbs/17_imports.ipynb #5e9b6cfb
+# %% ../nbs/17_imports.ipynb #7df48e1c
 def group_for(
     groups: Grouping, # of this import
     recording: Recording, # any
@@ -408,7 +419,7 @@ def _entry_of(known, sha256, salt):
     "The row of a recording in imports.csv, see `imported`, or None."
     return known.get(salted_hash(sha256, salt)) or known.get(sha256)
 
-# %% ../nbs/17_imports.ipynb #3ca46907
+# %% ../nbs/17_imports.ipynb #415211f2
 def _renew(paths, salt):
     "Write a table of an earlier version anew, without plain hashes, which tell which files they are of."
     file = paths.root/IMPORTS_FILE
@@ -419,7 +430,7 @@ def _renew(paths, salt):
     csv.writer(text).writerows([_IMPORT_COLUMNS, *(entry.values() for entry in known.values())])
     with atomic_write(file) as temporary: temporary.write_bytes(text.getvalue().encode())
 
-# %% ../nbs/17_imports.ipynb #00cc0c6f
+# %% ../nbs/17_imports.ipynb #20e385bc
 def corrected_groups(
     facts: pd.DataFrame, # frames.csv, see `read_frames_csv`
     known: dict[str, dict[str, str]], # see `imported`
@@ -555,7 +566,7 @@ class _Texts:
         if lines: self.left.append(index)
         return kept
 
-# %% ../nbs/17_imports.ipynb #6ea0f292
+# %% ../nbs/17_imports.ipynb #57123e8d
 def _tell_about_text(texts, outcome):
     "Note text that was found while the frames were written."
     outcome.text_frames = len(texts.with_text)
@@ -570,7 +581,7 @@ def _tell_about_text(texts, outcome):
                               'delete those with a name.')
     else: outcome.notes.append(f'What looks like {some} was blanked there.')
 
-# %% ../nbs/17_imports.ipynb #464c1196
+# %% ../nbs/17_imports.ipynb #11fde673
 BONE_LIKE = r'bone|knochen|lamina|process|spin|vertebr|skull|^\d+$|^segment|^mask$|^foreground$'
 
 def chosen_labels(
@@ -587,7 +598,7 @@ def chosen_labels(
         if name not in labels: raise DataError(f"There is no label '{name}'. The labels are: {listed or 'none'}.")
     return set(wanted)
 
-# %% ../nbs/17_imports.ipynb #49d65d1d
+# %% ../nbs/17_imports.ipynb #ad3ef1aa
 class MasksAlong:
     "The masks that lie beside a recording."
     def __init__(self,
@@ -624,7 +635,7 @@ class MasksAlong:
         "Read the rest: only then is it known to be undamaged."
         self.at(math.inf)
 
-# %% ../nbs/17_imports.ipynb #4967fc93
+# %% ../nbs/17_imports.ipynb #42b79467
 class _MaskWriter:
     "Writes the masks of a recording, if there are some, into a folder beside its frames."
     def __init__(self, along, folder):
@@ -658,7 +669,7 @@ class _MaskWriter:
                                   f'{share:.1%}). That part was cut off. Look at its overview. If the sector is wrong: '
                                   f'--sector; to make the frames again, {_AGAIN}')
 
-# %% ../nbs/17_imports.ipynb #685df290
+# %% ../nbs/17_imports.ipynb #bf7a9d04
 def _manual_mask(paths, frame):
     "The manual mask that a frame has, or will have."
     settings = mask_settings(paths.masks_manual)
@@ -1132,7 +1143,7 @@ def _notes(report):
                      'put the files of each patient into a folder of their own.')
     return lines
 
-# %% ../nbs/17_imports.ipynb #510fc65f
+# %% ../nbs/17_imports.ipynb #a404abd8
 def _doubts(report, outcome):
     "What has to be looked at in a recording: sentences that go on after its name."
     doubts = []
@@ -1147,7 +1158,7 @@ def _doubts(report, outcome):
 
 # %% ../nbs/17_imports.ipynb #bc936309
 def _warnings(report, names):
-    "What has to be looked at."
+    "Lines for what has to be looked at, each once, and for what was skipped."
     lines = []
     if report.sectors_unused:
         lines.append('WARNING: the table that was given with --sector names no recording of this import. Take the ids '

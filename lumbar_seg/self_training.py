@@ -34,7 +34,7 @@ from .dataset import get_dataloaders, image_tensor, mean_aspect
 from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice
 from .models import load_checkpoint
-from .epochs import Extra, forward
+from .epochs import Extra, Source, forward
 from .training import TrainConfig, TrainResult, size_for, train
 
 # %% ../nbs/26_self_training.ipynb #50a7d7e5
@@ -221,13 +221,18 @@ class _Round:
 
     def draw(self, n, device): return self.targets.draw(n, device)
 
+    def source(self, device):
+        made = self.targets
+        return Source(made.images.to(device), made.targets.to(device), self.loss, AUGMENTATIONS['strong'], made.aspect,
+                      soft=True, weights=made.confidence.to(device))
+
     def loss(self, logits, targets, confidence): return self.raw_weight*soft_loss(logits, targets, confidence)
 
     def extra(self):
         "What `train` needs to train on the raw frames, too."
         frames = {file.name: picture for file, picture in self.raw.hashes.items()}
         settings = {'raw_weight': self.raw_weight, 'teacher_sha256': self.teacher.record['weights_sha256']}
-        return Extra(self.draw, self.loss, hashes_record(frames, {}), settings, self.prepare)
+        return Extra(self.draw, self.loss, hashes_record(frames, {}), settings, self.prepare, self.source)
 
 # %% ../nbs/26_self_training.ipynb #26bcedaa
 def frame_dice(

@@ -44,7 +44,7 @@ from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, loss_problem, make_loss
 from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
 from .models import save_checkpoint, save_tensors, write_checkpoint
-from .epochs import DeviceTraining, Extra, averaged_weights, batches_on, best_threshold, frames_on
+from .epochs import DeviceTraining, Extra, Source, averaged_weights, batches_on, best_threshold, frames_on
 from .epochs import load_optimizer, make_optimizer, threshold_table, train_epoch, train_on_device, validate
 
 # %% ../nbs/25_training.ipynb #24c0d204
@@ -485,13 +485,15 @@ def _several_frames(config):
 # %% ../nbs/25_training.ipynb #4c1f79e5
 def _on_device(run):
     "The run with its frames on the GPU; None if they cannot stay there, or if a step takes more than them."
-    if run.device.type != 'cuda' or run.extra or run.scheduler or run.batch_parts.n > 1: return None
+    if run.device.type != 'cuda' or run.scheduler or run.batch_parts.n > 1: return None
+    if run.extra and run.extra.source is None: return None
     data, config = run.loaders.train.dataset, run.config
     resident = frames_on(run.device, data)
     if resident is None: return None
     aspect = mean_aspect([frame for frame, _ in data.files])
-    return DeviceTraining(run.model, *resident, make_loss(config.loss, config.alpha), run.optimizer, run.half,
-                          run.scaler, run.averaged, AUGMENTATIONS[config.augment], aspect)
+    sources = [Source(*resident, make_loss(config.loss, config.alpha), AUGMENTATIONS[config.augment], aspect)]
+    if run.extra: sources.append(run.extra.source(run.device))
+    return DeviceTraining(run.model, sources, run.optimizer, run.half, run.scaler, run.averaged)
 
 def _train_once(run, label, loss_function):
     "One epoch over the training frames, where they are. Returns the mean loss."

@@ -145,7 +145,7 @@ def browse(
 ) -> str:
     "Open the mask browser in JupyterLab: step through frames, keep, reject, correct and draw masks."
     path = browser_notebook(root, source, reviewer)
-    if no_start: return f'Browser notebook: {path}'
+    if no_start: return f'Browser notebook: {path}\nOpen it with: lumbar_seg lab {path}'
     options = [f'--ServerApp.root_dir={path.parent}', f'--LabApp.default_url=/doc/tree/{path.name}']
     if no_browser: options.append('--no-browser')
     with tempfile.TemporaryDirectory(prefix='lumbar_seg_') as tabs:

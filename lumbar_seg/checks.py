@@ -28,6 +28,7 @@ from .images import read_mask_values, require_frame, require_mask, require_mask_
 from .frames import NAME_REMEDIES, MaskFiles, adopt_pattern, boneless_frames, frame_files, frame_stem
 from .frames import RootSettings, frame_problems, mask_name, mask_settings, pair_files, read_frames_csv
 from .frames import ALIKE_REMEDY, ROUNDED_REMEDY, alike_groups, doubtful_groups, file_size_problem
+from .frames import frame_groups
 from .frames import misnamed_rows, parse_pixel_size, rounded_groups, unreadable_cells, unused_columns
 from .display import as_html, progress
 from .reviews import rejected_pairs
@@ -56,6 +57,7 @@ REMEDIES = NAME_REMEDIES | {
                              'of the test list.',
     'one picture with two masks': 'Look at both masks. Keep the right one, and remove the other frame and its mask.',
     'similar pictures with two masks': 'Look at both masks: one of them may be wrong.',
+    'neighbors with two masks': 'Expected in a sweep, where bone comes and goes. Look at them if they should agree.',
     'one picture under two names': 'Remove one of them: it counts twice.',
     'row under another name': 'In frames.csv, write the name exactly as the file is called, with its ending and '
                               'without a folder: as it is, the row applies to no frame.',
@@ -75,7 +77,8 @@ REMEDIES = NAME_REMEDIES | {
 }
 NOTES = ('frame without mask', 'mask begun by a model', 'row without frame', 'name that Windows does not allow',
          'column that is not used', 'cell that is not a number', 'doubtful group', 'unusual pixel size', 'soft edges',
-         'another value of bone', 'similar pictures with two masks', 'one picture under two names')
+         'another value of bone', 'similar pictures with two masks', 'neighbors with two masks',
+         'one picture under two names')
 MAX_TIMES_USUAL = 8             # a pixel size this many times the median is probably in another unit
 TABLE_ERRORS = ('row under another name', 'has_bone that cannot be read', 'groups spelled alike', 'rounded group',
                 'impossible pixel size')
@@ -481,6 +484,7 @@ def _twin_kind(similarity, first, second):
 def same_picture_problems(
     masks: list[MaskFiles | None], # one for each frame
     similar: pd.DataFrame, # of these frames, from `similar_pairs` or `similar_copies`
+    groups: list[str] | None = None, # of these frames, where they are known
 ) -> Iterator[tuple[str, int, int, float]]: # (key of `REMEDIES`, positions of the two frames, similarity)
     "Frames that show one picture and have contradictory masks, or count twice. Names each frame, but not every pair."
     coarse, named = {}, {}
@@ -488,21 +492,39 @@ def same_picture_problems(
         for place in (first, second):
             if place not in coarse: coarse[place] = _coarse_mask(masks[place])
         kind = _twin_kind(similarity, coarse[first], coarse[second])
+        is_one_group = groups is not None and groups[first] == groups[second]
+        if kind == 'similar pictures with two masks' and is_one_group: kind = 'neighbors with two masks'
         frames = named.setdefault(kind, set())
         if kind is None or {first, second} <= frames: continue
         frames |= {first, second}
         yield kind, first, second, similarity
 
 # %% ../nbs/13_checks.ipynb #acb4308b
-def _same_picture_findings(pairs, copies):
-    "Findings among usable pairs, and the names of the frames whose masks contradict those of the same picture."
-    findings, contradictory = [], set()
-    similar = similar_copies(copies, TWIN_SIMILARITY)
-    for kind, a, b, _ in same_picture_problems([mask for _, mask in pairs], similar):
+def _groups_or_names(paths, frames):
+    "The group of each frame, or its own name; a table that cannot be read is reported elsewhere."
+    names = [frame.name for frame in frames]
+    try: groups = frame_groups(paths, names)
+    except DataError: groups = {}
+    return [groups.get(name, name) for name in names]
+
+# %% ../nbs/13_checks.ipynb #e7f9ea3f
+def _same_picture_findings(paths, pairs, copies):
+    """Findings among usable pairs, and the names of the frames whose masks contradict those of the same picture.
+    Neighbors in a sweep are only counted."""
+    findings, contradictory, neighbors = [], set(), []
+    similar, groups = similar_copies(copies, TWIN_SIMILARITY), _groups_or_names(paths, [frame for frame, _ in pairs])
+    for kind, a, b, _ in same_picture_problems([mask for _, mask in pairs], similar, groups):
         (first, _), (second, mask) = pairs[a], pairs[b]
+        if kind == 'neighbors with two masks':
+            neighbors.append((mask.files[0], f'{first.name} and {second.name}'))
+            continue
         nearly = 'nearly ' if kind == 'similar pictures with two masks' else ''
         findings.append((kind, mask.files[0], f'{second.name} is {nearly}the same picture as {first.name}'))
         if kind not in NOTES: contradictory |= {first.name, second.name}
+    if neighbors:
+        file, example = neighbors[0]
+        count = f'{len(neighbors)} pair{"s"[:len(neighbors) != 1]} of one group'
+        findings.append(('neighbors with two masks', file, f'{count} ({example})'))
     return findings, contradictory
 
 def _origin_findings(pairs, origins):
@@ -550,7 +572,7 @@ def check_pairs(
         copies[len(good)] = small_copy(image)
         good.append((frame, mask))
 
-    twins, contradictory = _same_picture_findings(good, copies[:len(good)])
+    twins, contradictory = _same_picture_findings(paths, good, copies[:len(good)])
     findings += [*_value_findings(examined), *twins]
     usable = [frame.name for frame, _ in good if frame.name not in contradictory]
     origins = mask_origins(paths, [pairing.pairs[name] for name in usable])

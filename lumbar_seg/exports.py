@@ -707,6 +707,18 @@ def _notes(format, paths, frames, dicom):
     if dicom: notes.append('The segmentations carry what their DICOM files say about the patient, name included.')
     return notes
 
+# %% ../nbs/39_exports.ipynb #a330b936
+def _write_run(folder, format, source, frames):
+    "Write `run.json`. `DataError` if no frame was exported."
+    if not frames.exported: raise DataError('Nothing can be exported. ' + ' '.join(frames.failed))
+    write_json(folder/RUN_FILE, {_MADE_BY_US: format, 'source': source, 'time': utc_now(), 'n': len(frames.exported),
+                                 NO_BONE: frames.boneless})
+
+def _earlier_exports(folder):
+    "The exports of this name that were set aside."
+    if not folder.parent.is_dir(): return set()
+    return {place for place in folder.parent.iterdir() if place.name.startswith(f'{folder.stem}.before-')}
+
 # %% ../nbs/39_exports.ipynb #a5de38ae
 def export_masks(
     format: str, # nnunet, coco, labelme, cvat, label-studio, nifti, seg-nrrd or dicom-seg
@@ -727,9 +739,9 @@ def export_masks(
     notes = _notes(format, paths, frames, dicom)
     options = _options(format, chosen, frames, dicom)
     require_space(folder, _megabytes(frames), f'{len(frames.pairs)} frames and masks')
+    earlier = _earlier_exports(folder)
     with exclusive(folder), new_folders(folder) as [new]:
         EXPORT_FORMATS[format].write(new, frames, **options)
-        if not frames.exported: raise DataError('Nothing can be exported. ' + ' '.join(frames.failed))
-        write_json(new/RUN_FILE, {_MADE_BY_US: format, 'source': source, 'time': utc_now(), 'n': len(frames.exported),
-                                  NO_BONE: frames.boneless})
+        _write_run(new, format, source, frames)
+    notes += [f'The earlier export is in {aside}.' for aside in _earlier_exports(folder) - earlier]
     return ExportReport(folder, format, len(frames.exported), frames.failed, notes)

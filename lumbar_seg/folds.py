@@ -24,7 +24,8 @@ from .reviews import rejected_pairs
 from .splits import PARTS, Splits, read_split, read_splits
 from .dataset import require_not_rejected
 from .models import Ensemble, load_checkpoint, write_checkpoint
-from .training import TrainConfig, best_threshold, size_for, train
+from .epochs import best_threshold
+from .training import TrainConfig, size_for, train
 from .postprocess import Thresholds, thresholds_for, thresholds_from
 from .analysis import analyze_masks
 from .evaluation import Evaluation, evaluate_segmenter, model_segmenter, pool_evaluations, show_scores

@@ -218,6 +218,7 @@ def _counted(values):
     if len(counts) > MAX_SIZES: words.append(f'{len(counts) - MAX_SIZES} others')
     return ', '.join(words)
 
+# %% ../nbs/43_packs.ipynb #5f056897
 def _frames_here(paths, used):
     "The files of a recorded list that are still here under their names."
     folders, found = (paths.images, paths.raw_unlabelled, paths.to_label), []
@@ -230,6 +231,7 @@ def _is_picture(file, sha256):
     try: return is_among(file, {sha256})
     except DataError: return False                     # it is damaged by now
 
+# %% ../nbs/43_packs.ipynb #fc427024
 def _pixels_in_words(sizes):
     "Pixel sizes as `_counted`, or as a range: a size with all its digits may be that of a single frame."
     words = ['unknown' if size is None else f'{size[0]:.3g} x {size[1]:.3g}' for size in sizes]
@@ -238,6 +240,7 @@ def _pixels_in_words(sizes):
     n_unknown = sizes.count(None)
     return f'{min(sides):.3g} to {max(sides):.3g}' + (f', unknown ({n_unknown})' if n_unknown else '')
 
+# %% ../nbs/43_packs.ipynb #0b8fb992
 def frames_in_words(
     paths: Paths, # data layout
     record: WeightsRecord, # of the weights, as it is at home
@@ -282,6 +285,7 @@ def latest_evaluations(
             latest[run['part']] = run['time'], file.parent
     return [read_evaluation(folder) for _, folder in latest.values()]
 
+# %% ../nbs/43_packs.ipynb #cfa9bd99
 def _doubts(evaluation):
     "Lines about what makes scores doubtful, without names."
     seen = evaluation.scores.training_overlap.value_counts()
@@ -291,6 +295,7 @@ def _doubts(evaluation):
     if evaluation.warnings: lines.append(f'{len(evaluation.warnings)} warnings; ask for the report')
     return lines
 
+# %% ../nbs/43_packs.ipynb #2ad41493
 def _setting_notes(evaluation, predictor, thresholds):
     "In what an evaluation differs from how the pack predicts."
     run, lines = evaluation.run, []
@@ -303,6 +308,7 @@ def _setting_notes(evaluation, predictor, thresholds):
     if any(theirs.get(name) != asdict(thresholds)[name] for name in deciding): lines.append('other post-processing')
     return lines
 
+# %% ../nbs/43_packs.ipynb #39a96791
 def _readable(files):
     "Those of these frames that can be read."
     found = []
@@ -384,7 +390,8 @@ LIMITS = """- Frames of other machines, probes, depths, body regions or patients
 def _settings_table(record):
     "The recipe and its settings, as Markdown."
     settings = record.get('settings', {})
-    left_out = ('encoder_weights', *RESUME_IGNORES)          # the first is only what was asked for
+    left_out = ['encoder_weights', *RESUME_IGNORES]          # the first is only what was asked for
+    left_out += [name for name in ('epoch_steps', 'patience', 'average') if not settings.get(name)]        # 0: off
     rows = [f'| {name} | {value} |' for name, value in settings.items() if name not in left_out]
     return ['| setting | value |', '|---|---|', *rows]
 
@@ -406,6 +413,7 @@ def _training_in_words(paths, record):
     if encoder: lines.append(f'Start of its weights, or of those of its encoder: {encoder}.')
     return [*lines, '', '### Settings', '', *_settings_table(shared)]
 
+# %% ../nbs/43_packs.ipynb #d8be32ae
 def _use_in_words(name, predictor, thresholds, has_onnx):
     "The part of the card about use."
     height, width = input_size(predictor.img_size)
@@ -431,6 +439,7 @@ def _about_in_words(license, about):
 def _versions_in_words(found):
     return ', '.join(f'{name} {version}' for name, version in found.items() if version) or 'unknown versions'
 
+# %% ../nbs/43_packs.ipynb #976e64f5
 def model_card(
     name: str, # of the pack's file
     paths: Paths, # data layout
@@ -471,7 +480,8 @@ class Packed:
         if self.difference is not None:
             lines.append(f'ONNX: accepted by its checker; probabilities within {self.difference:.1g} of those of '
                          f'PyTorch, on {self.checked} frames and random ones')
-        return '\n'.join(lines + [f'note: {line}' for line in self.notes])
+        lines += [f'note: {line}' for line in self.notes]
+        return '\n'.join([*lines, f'Read {PACK_CARD} in it, the model card, before you pass it on.'])
 
 def _notes(predictor, has_scores, license, about):
     "What the card lacks."
@@ -493,9 +503,19 @@ def _write_zip(path, members):
             info.compress_type = zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED
             archive.writestr(info, content)
 
-def _pack_path(weights, to):
-    "Where to write. `DataError` for anything but the name of a ZIP file."
+def _folder_of_data(paths, path):
+    "The folder of frames or masks that a file would lie in; None if it is elsewhere."
+    folders = (paths.images, paths.raw_unlabelled, paths.to_label, paths.masks_manual, paths.masks_pred,
+               paths.masks_pseudo, paths.overlays_pred, paths.overlays_pseudo, paths.splits)
+    place = path.resolve()
+    return next((folder for folder in folders if place.is_relative_to(folder.resolve())), None)
+
+def _pack_path(paths, weights, to):
+    "Where to write. `DataError` for anything but the name of a ZIP file outside the folders of the data."
     path = weights.with_suffix('.zip') if to is None else Path(to)
+    folder = _folder_of_data(paths, path)
+    if folder: raise DataError(f'{path}: {folder.name}/ is for frames and masks. Put the pack elsewhere, such as into '
+                               f'{paths.models} (--to).')
     if not path.parent.is_dir(): raise DataError(f'There is no folder {path.parent}. Make it first, or correct --to.')
     if path.suffix.lower() == '.zip' and not path.is_dir(): return path
     raise DataError(f'{path} cannot be a pack. Give the name of a file that ends in .zip (--to).')
@@ -518,6 +538,7 @@ def _onnx_member(model, predictor, thresholds, sha256):
              'post_processing': json.dumps(asdict(thresholds)), 'opset': OPSET, 'tta': 'not included'}
     return onnx_network(model, predictor.in_channels, predictor.img_size, facts)
 
+# %% ../nbs/43_packs.ipynb #26848fd9
 def pack(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     weights: str | None = None, # weights to pack; default: models/unet_best.pth, or the only ones in models/
@@ -534,7 +555,7 @@ def pack(
     file = find_weights(paths, weights)
     model, record = load_checkpoint(file, paths=paths)
     if is_pack(file): raise DataError(f'{file} is a pack already. Pass it on as it is, or pack the weights themselves.')
-    path, text = _pack_path(file, to), read_text(about) if about else None
+    path, text = _pack_path(paths, file, to), read_text(about) if about else None
     _require_settings(file, record, {'img_size': img_size, 'threshold': threshold})
     if not no_onnx: _require_onnx()
     predictor = Predictor(file, 'cpu', img_size, 'torch', threshold=threshold, paths=paths)

@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['FORMATS_EXTRA', 'MAX_FRAMES', 'SCALED_NOTE', 'MAX_UNPACKED', 'MAX_ELEMENT', 'SAME_SIZE', 'MISSING_FRAMES',
-           'NO_SIZE_NOTE', 'MAX_INNER', 'MAX_HEADER_LINES', 'CannotUse', 'why_damaged', 'Recording', 'Unusable',
-           'require_extra', 'believable_size', 'agreed_size', 'dicom_pixel_size', 'dicom_times', 'dicom_owner',
-           'read_label_header', 'read_labels', 'open_recording', 'find_recordings']
+           'GAPS_NOTE', 'NO_SIZE_NOTE', 'MAX_INNER', 'MAX_HEADER_LINES', 'LABELS_ALONE', 'MASK_OF_PICTURE',
+           'MASKS_NOTE', 'CannotUse', 'why_damaged', 'Recording', 'Unusable', 'require_extra', 'believable_size',
+           'agreed_size', 'dicom_pixel_size', 'dicom_times', 'dicom_owner', 'dicom_holder', 'dicom_issuer',
+           'read_label_header', 'read_labels', 'nrrd_directions', 'nifti_directions', 'require_upright',
+           'slicer_segments', 'slicer_place', 'segmentation_header', 'segment_of', 'is_label_file', 'label_names',
+           'read_label_frames', 'LabelFiles', 'open_recording', 'find_recordings']
 
 # %% ../nbs/09_recordings.ipynb #1bc26946
 import bz2
@@ -30,6 +33,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import simplejpeg
+from fastcore.basics import patch
 from PIL import Image
 
 from .frames import size_problem
@@ -62,10 +66,13 @@ class Recording:
     count: int | None # frames that it says it has; None if only reading tells
     pixel_size: tuple[float, float] | None # height and width of a pixel in mm; None if unknown or doubtful
     regions: list[tuple[int, int, int, int]] # left, top, right, bottom (the last two outside) of each 2-D picture
-    owner: str = field(repr=False) # whose it is, for a salted hash only. Never print or write it
+    owner: str = field(repr=False) # whose it is, without the issuer, for a salted hash only. Never print or write it
     notes: list[str] # what was passed over or assumed, without any identity
     reader: Callable = field(repr=False, compare=False) # every -> what `frames` yields
     folder: Path | None = field(default=None, repr=False) # of its patient, if it is in one. Never print or write it
+    issuer: str = field(default='', repr=False) # who gave the patient ID; '' if unknown. Never print or write it
+    holder: str = field(default='', repr=False) # name and birth date; '' if one is unknown. Never print or write it
+    masks: Path | None = field(default=None, repr=False) # labels that lie beside it and fit, see `read_label_frames`
 
     def frames(self,
         every: int = 1, # 1 reads all frames, 5 reads frames 0, 5, 10...
@@ -82,6 +89,7 @@ class Recording:
             if frame is None: return
             yield frame
 
+# %% ../nbs/09_recordings.ipynb #d99a0c53
 @dataclass
 class Unusable:
     "A file that cannot be used, and why, in one sentence that quotes nothing from it."
@@ -116,10 +124,15 @@ _STARTS = [ # position, bytes, kind
 ]
 _NIFTI_SIZES = [size.to_bytes(4, order) for size in (348, 540) for order in ('little', 'big')]
 
+def _is_heif(start):
+    "Is this a picture of a phone (HEIC, AVIF)? It begins like a video (mp4)."
+    return start[4:8] == b'ftyp' and start[8:11] in (b'hei', b'hev', b'mif', b'msf', b'avi')
+
 def _kind_by_content(start, ending):
     "What the first bytes of a file say that it is; empty if they say nothing."
     if start[:4] in _NIFTI_SIZES and ending not in _DICOM: return 'nifti'
     if ending == '.nii.gz' and start.startswith(b'\x1f\x8b'): return 'nifti'
+    if _is_heif(start): return ''
     if ending in ('.mha', '.mhd') and re.search(rb'^\s*(ObjectType|NDims)\s*=', start, re.MULTILINE): return 'meta'
     for position, expected, kind in _STARTS:
         if start[position:].startswith(expected): return kind
@@ -133,15 +146,20 @@ _KIND_OF_ENDING |= {'.nrrd': 'nrrd', '.nhdr': 'nrrd', '.seg.nrrd': 'nrrd', '.mha
                     '.nii': 'nifti', '.nii.gz': 'nifti', '.hdr': 'nifti'}
 _WORDS_FOR = {'dicom': 'a DICOM file', 'pictures': 'a picture', 'video': 'a video', 'nrrd': 'an NRRD volume',
               'meta': 'a MetaImage volume', 'nifti': 'a NIfTI volume'}
+_OTHER_PICTURES = '''.heic .heif .avif .jxl .jp2 .j2k .psd .xcf .svg .eps .ico .tga .pcx .pgm .ppm .dds .dng .cr2
+    .nef .arw'''.split()
 _ENVELOPE = bytes.fromhex('06092a864886f70d0107')        # PKCS #7: how DICOM files are encrypted as a whole
 
 def _what_it_is_instead(start, ending):
     "Why a file whose first bytes say nothing cannot be used."
     if _ENVELOPE in start[:64]: return 'it is encrypted. Decrypt it with the program that made it'
+    if _is_heif(start): return 'it is a HEIC or AVIF picture, which is not read here. Export it as PNG or JPEG'
+    if ending in _OTHER_PICTURES: return f'pictures of this kind ({ending}) are not read here. Export it as PNG or JPEG'
     if start.startswith((b'PK', b'\x1f\x8b', b'7z', b'Rar!', b'BZh')): return 'it is an archive. Unpack it first'
     if ending in _KIND_OF_ENDING: return f'it is not {_WORDS_FOR[_KIND_OF_ENDING[ending]]}, although its name says so'
     return 'it is neither DICOM nor a picture, video or volume'
 
+# %% ../nbs/09_recordings.ipynb #1e70712e
 def _kind_of_file(path):
     "What a file holds, as a key of `_WORDS_FOR`. `CannotUse` if that is nothing known, or not what its name says."
     facts = path.stat()
@@ -149,8 +167,8 @@ def _kind_of_file(path):
     if not facts.st_size: raise CannotUse('it is empty (0 bytes)')
     with open(path, 'rb') as f: start = f.read(4096)
     ending = known_ending(path.name).lower()
-    kind, named = _kind_by_content(start, ending), _KIND_OF_ENDING.get(ending)
-    if not kind: raise CannotUse(_what_it_is_instead(start, ending))
+    kind, named, suffix = _kind_by_content(start, ending), _KIND_OF_ENDING.get(ending), path.suffix.lower()
+    if not kind or suffix in _OTHER_PICTURES: raise CannotUse(_what_it_is_instead(start, ending or suffix))
     if named and named != kind:
         raise CannotUse(f'it is named {ending} but holds {_WORDS_FOR[kind]}. Rename it')
     return kind
@@ -296,6 +314,7 @@ def _dicom_layout(header):
                         f'{number("BitsAllocated")} bits')
     return layout
 
+# %% ../nbs/09_recordings.ipynb #868cdf3a
 def _check_length(dicom, layout, path):
     "`CannotUse` if the file holds fewer or more frames than it says. Only those that are not compressed tell."
     if dicom.length < 0: return
@@ -355,6 +374,7 @@ def _outer_boxes(regions):
     boxes = sorted({region.box for region in regions})
     return [box for box in boxes if not any(_contains(other, box) for other in boxes)]
 
+# %% ../nbs/09_recordings.ipynb #d25c55cf
 def agreed_size(
     sizes: list[tuple[float, float]], # height and width of a pixel in mm, from different places in one file
     notes: list[str], # gets a line if they disagree
@@ -399,10 +419,12 @@ def dicom_times(
     "When each frame was taken, or None if the header does not say."
     try:
         vector = header.get('FrameTimeVector')
-        steps = np.array([float(step) for step in vector]) if vector else float(header.get('FrameTime') or 0)
-        if vector is None or count == 1: times = np.arange(count)*steps/1000 if steps and count > 1 else None
-        else: times = np.cumsum(np.r_[0, steps[1:]])/1000                # the first is the step to the first frame: 0
-        if times is None: return None
+        step = 0 if vector else float(header.get('FrameTime') or 0)
+        if count == 1 or not (vector or step): return None
+        if vector:
+            steps = [0, *map(float, vector[1:])]                         # the first is the step to the first frame
+            times = np.cumsum(steps)/1000
+        else: times = np.arange(count)*step/1000
         if len(times) == count and np.isfinite(times).all() and (np.diff(times) > 0).all(): return times
     except (TypeError, ValueError): pass
     notes.append('Its frame times make no sense; not used.')
@@ -421,12 +443,27 @@ def _known(value):
 def dicom_owner(
     header, # pydicom Dataset
 ) -> str: # empty if the header does not say. Never print or write it
-    "Whose recording it is: patient ID with issuer, else name with birth date, else study."
-    number, name, birth = (_known(header.get(key)) for key in ('PatientID', 'PatientName', 'PatientBirthDate'))
-    if number: return f'patient {number} of {_known(header.get("IssuerOfPatientID"))}'
-    if name and birth: return f'patient {name} born {birth}'
+    """Whose recording it is: patient ID, else name with birth date, else study. An owner of earlier imports is the ID
+    with its issuer: f'{owner} {issuer}', where spaces at the end do not count."""
+    number, holder = _known(header.get('PatientID')), dicom_holder(header)
+    if number: return f'patient {number} of'
+    if holder: return f'patient {holder}'
     study = _known(header.get('StudyInstanceUID'))
     return f'study {study}' if study else ''
+
+# %% ../nbs/09_recordings.ipynb #d26b1e04
+def dicom_holder(
+    header, # pydicom Dataset
+) -> str: # empty if one of them is unknown. Never print or write it
+    "Name and birth date of the patient."
+    name, birth = _known(header.get('PatientName')), _known(header.get('PatientBirthDate'))
+    return f'{name} born {birth}' if name and birth else ''
+
+def dicom_issuer(
+    header, # pydicom Dataset
+) -> str: # empty if the header does not say. Never print or write it
+    "Who gave the patient ID."
+    return _known(header.get('IssuerOfPatientID'))
 
 # %% ../nbs/09_recordings.ipynb #1f9cda7a
 _JPEG_LOSSY = ('1.2.840.10008.1.2.4.50', '1.2.840.10008.1.2.4.51')
@@ -481,6 +518,7 @@ def _check_decoder(syntax, layout):
         raise CannotUse(f'its JPEG frames have {layout.bits} bits. Read them with: pip install python-gdcm')
     raise CannotUse('its compression cannot be decoded here. Export it without compression')
 
+# %% ../nbs/09_recordings.ipynb #5717157d
 def _pixels_of(content, dicom):
     "The pixels in these bytes, by pydicom. Luminance and color stay apart (`raw`): only the first is needed."
     from pydicom.pixels import pixel_array
@@ -526,6 +564,7 @@ def _frame_length(header, layout):
     samples = 2 if layout.colors == 'YBR_FULL_422' else layout.samples
     return layout.shape[0]*layout.shape[1]*samples*header.BitsAllocated//8
 
+# %% ../nbs/09_recordings.ipynb #12f3f1b6
 def _plain_frames(path, dicom, layout, every):
     "Index and pixels of every n-th frame of a file that is not compressed."
     length = _frame_length(dicom.header, layout)
@@ -590,6 +629,7 @@ def _window(header):
     middle, half = center - .5, (width - 1)/2                           # PS3.3, C.11.2.1.2.1
     return (middle - half - intercept)/slope, (middle + half - intercept)/slope
 
+# %% ../nbs/09_recordings.ipynb #481bebed
 def _dicom_gray(pixels, header, layout):
     "The frame in gray [H,W], from the pixels as stored: uint8, or the numbers if it has more bits and no window."
     if layout.colors == 'PALETTE COLOR':
@@ -621,6 +661,7 @@ def _dicom_notes(header, layout):
     if header.get('BurnedInAnnotation') == 'YES': notes.append('Its header says that text is burned into the picture.')
     return notes
 
+# %% ../nbs/09_recordings.ipynb #8f793ca0
 def _open_dicom(path):
     "The `Recording` in a DICOM file; its owner is empty if the header does not say."
     dicom = _read_dicom(path)
@@ -641,8 +682,8 @@ def _open_dicom(path):
             yield index, None if times is None else round(float(times[index]), 6), _dicom_gray(pixels, header, layout)
 
     if layout.bits > 8 and _window(header) is None: reader = _scaled(reader)
-    return Recording(path, 'dicom', layout.shape, layout.count, size, boxes, dicom_owner(header), notes,
-                     reader)
+    return Recording(path, 'dicom', layout.shape, layout.count, size, boxes, dicom_owner(header), notes, reader,
+                     issuer=dicom_issuer(header), holder=dicom_holder(header))
 
 # %% ../nbs/09_recordings.ipynb #c890cefa
 def _box_length(file, start, end):
@@ -668,6 +709,7 @@ def _ebml_number(file):
     value = int.from_bytes(bytes([first & (0xFF >> (more + 1))]) + file.read(more), 'big')
     return None if value == (1 << 7*(more + 1)) - 1 else value
 
+# %% ../nbs/09_recordings.ipynb #97ef7d7f
 def _stated_end(file, start, end):
     "Where a video file must end, if it says so (avi, mp4, mov, mkv and webm); `end`, where it does end, if not."
     if start.startswith(b'RIFF'): return 8 + int.from_bytes(start[4:8], 'little')
@@ -687,10 +729,12 @@ def _check_video_end(path):
 # %% ../nbs/09_recordings.ipynb #3e65fc25
 MISSING_FRAMES = 2     # that a video may have fewer than its list says: some programs count one too many at the end
 
+def _is_mkv(path):
+    with open(path, 'rb') as file: return file.read(4) == bytes.fromhex('1a45dfa3')
+
 def _claimed_frames(path, capture):
     "How many frames the list of a video has; 0 if there is no such list."
-    with open(path, 'rb') as file: is_mkv = file.read(4) == bytes.fromhex('1a45dfa3')
-    return 0 if is_mkv else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return 0 if _is_mkv(path) else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
 # %% ../nbs/09_recordings.ipynb #cef411e4
 def _open_capture(path):
@@ -720,6 +764,8 @@ def _video_frames(path, every):
         raise CannotUse(f'only {index} of {claimed} frames can be read, and nobody knows which are missing')
 
 # %% ../nbs/09_recordings.ipynb #16450f53
+GAPS_NOTE = ('Missing frames are not noticed in an MKV or WebM video. If it was damaged and repaired, export it again '
+             'from the original.')
 NO_SIZE_NOTE = 'A video does not store its pixel size. Measure it on the ruler in the video; then give --pixel-size.'
 
 def _open_video(path):
@@ -733,7 +779,8 @@ def _open_video(path):
     _check_claims(height, width, max(count, 1))
     reader = functools.partial(_video_frames, path)
     _, _, first = next(reader(1))                                       # a video may be stored on its side
-    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', [NO_SIZE_NOTE], reader)
+    notes = [NO_SIZE_NOTE, GAPS_NOTE] if _is_mkv(path) else [NO_SIZE_NOTE]
+    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', notes, reader)
 
 # %% ../nbs/09_recordings.ipynb #b44ccfc5
 _IN_MM = {'mm': 1, 'millimeter': 1, 'cm': 10, 'm': 1000, 'µm': .001, 'μm': .001, 'um': .001, 'micron': .001,
@@ -852,6 +899,7 @@ class _Unzlib:
             length -= len(parts[-1])
         return b''.join(parts)
 
+# %% ../nbs/09_recordings.ipynb #05afe796
 def _numbers_file(file, encoding):
     "A file from which the numbers can be read in order."
     if encoding == 'gzip': return gzip.GzipFile(fileobj=file)
@@ -897,16 +945,22 @@ def _unpacked(volume):
         _check_end(file, volume.encoding)
     return place, 0
 
-def _interleaved_frames_of(volume, every):
-    "Index and values of every n-th frame, where the first axis is the list of frames."
+# %% ../nbs/09_recordings.ipynb #835aedd9
+@contextlib.contextmanager
+def _interleaved_numbers(volume):
+    "The numbers of such a volume on disk: slice, row, column, frame."
     place, offset = _unpacked(volume)
     try:
         numbers = np.memmap(place, volume.dtype, 'r', offset, shape=volume.sizes[::-1])
-        numbers = numbers.reshape(-1, *volume.shape(), volume.sizes[0])                 # slice, row, column, frame
-        for index in range(0, volume.count(), every):
-            yield index, np.array(numbers[index % len(numbers), ..., index//len(numbers)])
+        yield numbers.reshape(-1, *volume.shape(), volume.sizes[0])
     finally:
         if place != volume.data: _remove(place)
+
+def _interleaved_frames_of(volume, every):
+    "Index and values of every n-th frame, where the first axis is the list of frames."
+    with _interleaved_numbers(volume) as numbers:
+        for index in range(0, volume.count(), every):
+            yield index, np.array(numbers[index % len(numbers), ..., index//len(numbers)])
 
 # %% ../nbs/09_recordings.ipynb #1bc0d958
 def _frames_of(volume, every):
@@ -923,6 +977,7 @@ def _volume_frames(volume, every):
         values = values[::-1 if upside_down else 1, ::-1 if mirrored else 1]
         yield index, volume.seconds[index] if volume.seconds else None, np.ascontiguousarray(values)
 
+# %% ../nbs/09_recordings.ipynb #a041bed3
 def _volume_recording(path, volume, notes):
     "The `Recording` of a volume."
     _check_volume(volume)
@@ -1012,6 +1067,7 @@ def _read_nrrd_header(path):
         warnings.simplefilter('ignore')                                 # they quote the header
         return nrrd.read_header(iter(lines)), end
 
+# %% ../nbs/09_recordings.ipynb #c6321fe3
 def _nrrd_sides(header):
     "The length of a pixel along each axis in mm; None where it is unknown."
     directions = header.get('space directions')
@@ -1022,9 +1078,13 @@ def _nrrd_sides(header):
     else:
         sides = [float(side) for side in header.get('spacings', [])]
         units = header.get('units') or ['mm']*len(sides)
-    sizes = [None if side is None or unit not in _IN_MM else side*_IN_MM[unit]
-             for side, unit in zip(sides, [str(unit).strip('"').lower() or 'mm' for unit in units])]
-    return [None if side is None or not math.isfinite(side) else side for side in sizes]
+    return [_side_in_mm(side, unit) for side, unit in zip(sides, units)]
+
+def _side_in_mm(side, unit):
+    "A length in mm; None if it is unknown, no number, or in a unit that is none of length."
+    factor = _IN_MM.get(str(unit).strip('"').lower() or 'mm')
+    if side is None or factor is None or not math.isfinite(side): return None
+    return side*factor
 
 # %% ../nbs/09_recordings.ipynb #1f8d1006
 def _nrrd_axes(header, sizes):
@@ -1044,7 +1104,9 @@ def _nrrd_volume(path):
     if int(header.get('line skip') or 0) or skip < 0: raise CannotUse('it skips lines before its pixels. Save it again')
     list_axis, channels = _nrrd_axes(header, sizes)
     sides = (_nrrd_sides(header) + [None]*len(sizes))[:len(sizes)]
-    if channels > 1: sizes, sides, list_axis = sizes[1:], sides[1:], list_axis and list_axis - 1
+    if channels > 1:
+        sizes, sides = sizes[1:], sides[1:]
+        if list_axis: list_axis -= 1
     dtype = np.dtype(kind).newbyteorder('>' if header.get('endian') == 'big' else '<')
     volume = _Volume(sizes, dtype, encoding, _beside(path, str(detached)) if detached else path,
                      0 if detached else end, list_axis, channels=channels, inner=skip)
@@ -1067,7 +1129,7 @@ def _nrrd_details(volume, header):
 def _open_nrrd(path):
     "The `Recording` in an NRRD file."
     volume, header = _nrrd_volume(path)
-    if any(key.startswith('Segment') for key in header): raise CannotUse('it holds labels (a segmentation), not frames')
+    if any(key.startswith('Segment') for key in header): raise CannotUse(LABELS_ALONE)
     return _volume_recording(path, *_nrrd_details(volume, header))
 
 # %% ../nbs/09_recordings.ipynb #178fcab1
@@ -1084,15 +1146,16 @@ def _read_meta_header(path):
             if key.strip() == 'ElementDataFile': return said, f.tell()
     raise CannotUse('its header does not say where its pixels are')
 
-def _open_meta(path):
-    "The `Recording` in a MetaImage file."
+# %% ../nbs/09_recordings.ipynb #0533fad6
+def _meta_volume(path):
+    "The `_Volume` in a MetaImage file, and the fields of its header."
     said, end = _read_meta_header(path)
     sizes = tuple(int(size) for size in said['DimSize'].split())
     kind, packed = _META_TYPES.get(said['ElementType']), said.get('CompressedData', 'False').lower() == 'true'
     if not kind or said.get('BinaryData', 'True').lower() != 'true':
         raise CannotUse('its kind of numbers is not read here')
     big = said.get('BinaryDataByteOrderMSB', said.get('ElementByteOrderMSB', 'False')).lower() == 'true'
-    local, notes = said['ElementDataFile'].upper() == 'LOCAL', []
+    local = said['ElementDataFile'].upper() == 'LOCAL'
     skip = int(said.get('HeaderSize', 0))
     if skip < 0: raise CannotUse('it does not say where its pixels begin. Save it again')
     sides = [float(side) for side in said.get('ElementSpacing', said.get('ElementSize', '')).split()]
@@ -1101,8 +1164,18 @@ def _open_meta(path):
                      size=(sides[1], sides[0]) if len(sides) > 1 else None,
                      channels=int(said.get('ElementNumberOfChannels', 1)),
                      flips=_plus_flips(said.get('UltrasoundImageOrientation', '')))
+    return volume, said
+
+def _meta_details(volume, said):
+    "The volume with its times, and notes on them."
+    notes = []
     seconds, invalid = _plus_fields(said, volume.count(), notes)
-    return _volume_recording(path, volume._replace(seconds=seconds, invalid=invalid), notes)
+    return volume._replace(seconds=seconds, invalid=invalid), notes
+
+# %% ../nbs/09_recordings.ipynb #23b571d6
+def _open_meta(path):
+    "The `Recording` in a MetaImage file."
+    return _volume_recording(path, *_meta_details(*_meta_volume(path)))
 
 # %% ../nbs/09_recordings.ipynb #492eb19c
 def _nifti_header(path):
@@ -1170,6 +1243,437 @@ def read_labels(
     if volume.scale != (1, 0): values = values*volume.scale[0] + volume.scale[1]
     return values if values.ndim == 3 else np.moveaxis(values, -1, 0).reshape(-1, *volume.shape())
 
+# %% ../nbs/09_recordings.ipynb #faa4b81d
+_SIGNS = {'right-anterior-superior': (-1, -1), 'ras': (-1, -1), 'left-anterior-superior': (1, -1), 'las': (1, -1)}
+
+def nrrd_directions(
+    header, # of pynrrd
+) -> tuple[np.ndarray, np.ndarray] | None: # [axes,2 or 3] in mm; where the first pixel of the picture lies
+    "Where the axes of an NRRD point to: left, posterior, superior. None if it does not say."
+    directions = header.get('space directions')
+    if directions is None: return None
+    rows = [np.float64(row) for row in directions if row is not None and np.isfinite(np.float64(row)).all()]
+    signs = np.ones(len(rows[0]))
+    signs[:2] = _SIGNS.get(str(header.get('space', '')).lower(), (1, 1))
+    axes, origin = np.array(rows)*signs, np.float64(header.get('space origin', 0*signs))*signs
+    start, _ = slicer_place(header, (1, 1, 1))                     # where a cropped one starts in the picture
+    return axes, origin - np.array(start[::-1][:len(axes)]) @ axes
+
+def nifti_directions(
+    header, # of nibabel
+) -> tuple[np.ndarray, np.ndarray] | None: # see `nrrd_directions`
+    "The same for NIfTI. Without a code, its matrix means nothing."
+    if not header['qform_code'] and not header['sform_code']: return None
+    affine = header.get_best_affine()
+    return affine[:3, :3].T*(-1, -1, 1), affine[:3, 3]*(-1, -1, 1)
+
+# %% ../nbs/09_recordings.ipynb #b33ccc09
+def _meta_directions(said):
+    "The same for MetaImage of three axes."
+    matrix = [float(number) for number in said.get('TransformMatrix', '').split()]
+    if len(matrix) != 9: return None
+    sides = [float(side) for side in said.get('ElementSpacing', '1 1 1').split()]
+    origin = [float(number) for number in said.get('Offset', said.get('Position', '0 0 0')).split()]
+    return np.reshape(matrix, (3, 3))*np.reshape(sides, (3, 1)), np.array(origin)
+
+# %% ../nbs/09_recordings.ipynb #0fab679d
+def require_upright(
+    place: tuple | None, # of `nrrd_directions` or `nifti_directions`
+):
+    "`DataError` for a volume that is swapped, turned or flipped."
+    if place is None: return
+    axes, origin = place[0][:2], place[1][:2]
+    axes = axes/np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+    is_straight = np.allclose(np.abs(axes), np.eye(*axes.shape), atol=1e-3)
+    signs = np.sign(np.diag(axes))
+    # numpy's own eye(4) as a matrix of NIfTI looks turned by half, but starts at 0
+    is_upright = (signs > 0).all() or ((signs < 0).all() and np.allclose(origin, 0, atol=1e-3))
+    if not (is_straight and is_upright):
+        raise DataError('its rows or columns are turned. Save it as the exported image was')
+
+# %% ../nbs/09_recordings.ipynb #3a1e11c3
+def slicer_segments(
+    header, # of pynrrd
+) -> list[tuple[str, int, int]]: # name, layer and number of each segment; empty if there are none
+    "The segments in a header. `DataError` if they are damaged."
+    segments, found = [], [re.fullmatch(r'Segment(\d{1,4})_ID', key) for key in header]
+    def value(number, name, default): return header.get(f'Segment{number}_{name}', default)
+    for number in sorted(int(match[1]) for match in found if match):
+        try: layer, label = int(value(number, 'Layer', '0')), int(value(number, 'LabelValue', '1'))
+        except ValueError as e: raise DataError('its segments are damaged') from e
+        segments.append((value(number, 'Name', value(number, 'ID', '')), layer, label))
+    return segments
+
+_PARAMETERS, _OFFSET = 'Segmentation_ConversionParameters', 'Segmentation_ReferenceImageExtentOffset'
+
+# %% ../nbs/09_recordings.ipynb #89944a85
+def slicer_place(
+    header, # of pynrrd
+    shape: tuple[int, int, int], # slices, height and width of the labels
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]: # first slice, row, column in the picture; its size
+    "Where cropped labels lie in the picture. `DataError` if the header does not say how large that is."
+    geometry = re.search(r'Reference image geometry\|([^|]*)', header.get(_PARAMETERS, ''))
+    try:
+        start = [int(number) for number in header.get(_OFFSET, '').split()] or [0, 0, 0]
+        start, picture = (start + [0])[2::-1], shape
+        if geometry:
+            numbers = [float(number) for number in geometry[1].split(';') if number.strip()]
+            extent = [int(number) for number in numbers[16:22]]            # after a matrix of 4 x 4
+            first, last = extent[4::-2], extent[5::-2]
+            picture = tuple(b - a + 1 for a, b in zip(first, last, strict=True))
+            start = [at - a for at, a in zip(start, first, strict=True)]
+    except (ValueError, OverflowError) as e: raise DataError('its place in the picture is damaged') from e
+    if any(start) and not geometry: raise DataError('it is cropped, and does not say how large the picture is')
+    return tuple(start), picture
+
+# %% ../nbs/09_recordings.ipynb #51fdd040
+_SEGMENTATION = '1.2.840.10008.5.1.4.1.1.66.4'       # SOP class
+
+def segmentation_header(
+    file: Path,
+): # (height, width and number of masks; number -> name of each segment; the header)
+    "The header of a segmentation. `DataError` if it is none, or too large."
+    _pydicom()
+    try:
+        header = _read_dicom(file).header
+        size = [int(header.get(name) or 1) for name in ('Rows', 'Columns', 'NumberOfFrames')]
+        labels = {int(row.SegmentNumber): str(row.SegmentLabel) for row in header.SegmentSequence}
+        kind = str(header.SOPClassUID), str(header.SegmentationType)
+    except Exception as e: raise DataError('it is damaged, or not a segmentation') from e     # pydicom raises anything
+    if kind[0] != _SEGMENTATION: raise DataError('it is a DICOM file, but not a segmentation')
+    if kind[1] != 'BINARY': raise DataError(f'it is a segmentation of the type {kind[1]}. Save it as BINARY')
+    try: _check_claims(*size)
+    except CannotUse as e: raise DataError(str(e)) from None
+    return tuple(size), labels, header
+
+def segment_of(
+    group, # functional groups of a mask
+) -> int: # the number of its segment
+    "Which segment a mask of a segmentation shows."
+    return int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+
+# %% ../nbs/09_recordings.ipynb #948101a5
+_LABEL_NAME = re.compile(r'(?:(.*)[-_. ])?(seg|labels?|labelmap|masks?|segmentation)(\.seq)?(\.nii)?\.\w+',
+                         re.IGNORECASE)
+_VOLUME_KINDS = ('nrrd', 'meta', 'nifti')
+LABELS_ALONE = ('it holds labels (masks), not frames. Put it beside its volume, under the same name (a DICOM '
+                'segmentation: beside its DICOM file), and import both. Masks of single frames are taken by: '
+                'lumbar_seg import-masks')
+MASK_OF_PICTURE = ('its name says that it is the mask of the picture beside it. Single pictures with masks need no '
+                   'import: copy the pictures to images/ and the masks to masks_manual/')
+
+def _is_segmentation(path):
+    "Is this a DICOM segmentation? Its first bytes say so."
+    with open(path, 'rb') as f: start = f.read(2048)
+    return start[128:132] == b'DICM' and re.search(rf'{re.escape(_SEGMENTATION)}(?![.\d])'.encode(), start) is not None
+
+def is_label_file(
+    path: Path,
+) -> bool:
+    "Does a file hold labels, as its name (volumes) or its first bytes (DICOM) say? No for what cannot be read."
+    kind = _KIND_OF_ENDING.get(known_ending(path.name).lower())
+    if kind in _VOLUME_KINDS: return _LABEL_NAME.fullmatch(path.name) is not None
+    try: return path.is_file() and _is_segmentation(path)
+    except OSError: return False
+
+# %% ../nbs/09_recordings.ipynb #53feba5a
+def _stem_of_labels(path):
+    "The name of the recording that a file of labels belongs to, without its ending."
+    return (_LABEL_NAME.fullmatch(path.name)[1] or '').removesuffix('.seq')
+
+def _is_mask_of_picture(path):
+    "Is this a picture named as the mask of another one beside it, such as `1_mask.png` beside `1.jpg`?"
+    if not _LABEL_NAME.fullmatch(path.name): return False
+    stem = _stem_of_labels(path)
+    return stem != '' and any((path.parent/f'{stem}{ending}').is_file() for ending in IMAGE_SUFFIXES)
+
+# %% ../nbs/09_recordings.ipynb #4fd789cb
+def _volume_in(path):
+    "The `_Volume` in a file with what PLUS says of it, the fields of its header, and where it lies in space."
+    kind = _kind_of_file(path)
+    if kind == 'nrrd':
+        volume, header = _nrrd_volume(path)
+        return _nrrd_details(volume, header)[0], header, nrrd_directions(header)
+    if kind == 'meta':
+        volume, said = _meta_volume(path)
+        return _meta_details(volume, said)[0], said, _meta_directions(said)
+    if kind != 'nifti': raise CannotUse('it is not a volume')
+    volume, header = _nifti_volume(path)
+    return volume, header, nifti_directions(header)
+
+class _LabelVolume(NamedTuple):
+    volume: _Volume
+    segments: list # of Slicer: name, layer and number; empty if the numbers are the labels
+    start: tuple[int, int, int] # first slice, row and column in the recording
+    picture: tuple[int, int, int] # slices, height and width of the recording that they were drawn on
+    place: tuple | None # see `nrrd_directions`
+
+# %% ../nbs/09_recordings.ipynb #5760090b
+def _label_volume(path):
+    "The `_LabelVolume` in a file. `CannotUse` or `DataError` if it is none."
+    volume, header, place = _volume_in(path)
+    _check_volume(volume)
+    if volume.channels != 1: raise CannotUse('it is in color')
+    segments = slicer_segments(header) if _kind_of_file(path) == 'nrrd' else []
+    n_slices = volume.count()
+    if segments and volume.list_axis == 0: n_slices //= volume.sizes[0]            # the layers
+    whole = n_slices, *volume.shape()
+    start, picture = slicer_place(header, whole) if segments else ((0, 0, 0), whole)
+    return _LabelVolume(volume, segments, start, picture, place)
+
+# %% ../nbs/09_recordings.ipynb #06788513
+def _require_same_place(of_frames, of_labels):
+    "`CannotUse` if two volumes of the same size do not lie in the same place."
+    if of_frames is None: return require_upright(of_labels)
+    if of_labels is None: raise CannotUse('they do not say where their axes point to, and the recording does')
+    axes, origin = of_frames
+    n = min(len(axes), len(of_labels[0]))
+    width = min(axes.shape[1], of_labels[0].shape[1])
+    axes, others = axes[:n, :width], of_labels[0][:n, :width]
+    sides, other_sides = (np.maximum(np.linalg.norm(each, axis=1), 1e-12) for each in (axes, others))
+    if not np.allclose(sides, other_sides, rtol=SAME_SIZE, atol=0): raise CannotUse('their pixels differ in size')
+    if not np.allclose(axes/sides[:, None], others/other_sides[:, None], atol=1e-3):
+        raise CannotUse('their rows, columns or slices run another way')
+    apart = np.linalg.norm(origin[:width] - of_labels[1][:width])
+    if not apart <= sides.min()/2: raise CannotUse(f'they lie {apart:.3g} mm away from the frames')
+
+# %% ../nbs/09_recordings.ipynb #f79c7a02
+def _require_same_side(of_frames, of_labels):
+    "`CannotUse` if PLUS says of both which way they lie, and not the same. Others do not write this field."
+    sides = [header.get('UltrasoundImageOrientation') for header in (of_frames, of_labels) if isinstance(header, dict)]
+    if len(set(sides) - {None}) > 1: raise CannotUse('its labels do not lie as the frames of its recording do (PLUS)')
+
+def _require_fit(path, labels):
+    "The `_Volume` of a recording and the `_LabelVolume` beside it. `CannotUse` if they do not belong together."
+    volume, header, place = _volume_in(path)
+    found = _label_volume(labels)
+    _require_same_side(header, _volume_in(labels)[1])
+    there, needed = found.picture, (volume.count(), *volume.shape())
+    if there != needed:
+        said = [f'{count} of {width}x{height}' for count, height, width in (there, needed)]
+        raise CannotUse(f'it is made for {said[0]} pixels, and its recording has {said[1]}')
+    by_list = found.volume.list_axis is not None and not found.segments
+    is_sequence = volume.list_axis is not None and volume.sizes[volume.list_axis] > 1
+    if by_list and not is_sequence: raise CannotUse('it is a sequence, and its recording is none')
+    if volume.size and found.volume.size and not np.allclose(volume.size, found.volume.size, rtol=SAME_SIZE, atol=0):
+        raise CannotUse('its pixels and those of its recording differ in size')
+    try: _require_same_place(place, found.place)
+    except CannotUse as e: raise CannotUse(f'its labels do not fit the recording beside it: {e}') from None
+    return volume, found
+
+# %% ../nbs/09_recordings.ipynb #c40b16cc
+def _layers_of(found):
+    "The numbers of each slice, one slice after the other, [layers,H,W]."
+    volume = found.volume
+    if found.segments and volume.list_axis == 0:
+        with _interleaved_numbers(volume) as numbers:
+            for one in numbers: yield np.moveaxis(np.array(one), -1, 0)
+        return
+    for _, values in _frames_of(volume, 1):
+        if volume.scale != (1, 0): values = values*volume.scale[0] + volume.scale[1]
+        yield values[None]
+
+# %% ../nbs/09_recordings.ipynb #542a43ff
+def _numbered(layers, segments):
+    "The labels of one slice as uint8 [H,W]. `CannotUse` if numbers are no labels, or segments overlap."
+    if not segments:
+        if (layers != np.rint(layers)).any(): raise CannotUse('its numbers are not whole, so they are no labels')
+        if layers.min() < 0 or layers.max() > 255: raise CannotUse('its labels are not numbers from 0 to 255')
+        return layers[0].astype(np.uint8)
+    if len(segments) > 255: raise CannotUse('it has more than 255 segments')
+    labels = np.zeros(layers.shape[1:], np.uint8)
+    for number, (_, layer, value) in enumerate(segments, start=1):
+        if layer >= len(layers): raise CannotUse('its segments are damaged')
+        part = layers[layer] == value
+        if labels[part].any(): raise CannotUse('two of its segments overlap. Save them without overlap')
+        labels[part] = number
+    if ((labels > 0) != (layers != 0).any(axis=0)).any(): raise CannotUse('its segments are damaged')
+    return labels
+
+# %% ../nbs/09_recordings.ipynb #16b99fe3
+def _volume_labels(recording):
+    "Index and labels of each frame of a volume."
+    volume, found = _require_fit(recording.path, recording.masks)
+    first, row, column = found.start
+    slices = (_numbered(layers, found.segments) for layers in _layers_of(found))
+    upside_down, mirrored = volume.flips
+    for index in range(volume.count()):
+        labels = np.zeros(volume.shape(), np.uint8)
+        part = next(slices, None) if index >= first else None
+        if part is not None: labels[row:row + part.shape[0], column:column + part.shape[1]] = part
+        if index in volume.invalid: continue
+        yield index, np.ascontiguousarray(labels[::-1 if upside_down else 1, ::-1 if mirrored else 1])
+    for _ in slices: pass                                               # only at its end is a checksum compared
+
+# %% ../nbs/09_recordings.ipynb #81a999e2
+def _uid_of(path):
+    "The number of a DICOM file that a segmentation refers to."
+    return str(_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=['SOPInstanceUID']).SOPInstanceUID)
+
+def _sources(group):
+    "What a mask was drawn on: number of the DICOM file, and of the frame in it, from 1; None: it does not say."
+    found = []
+    for derivation in group.get('DerivationImageSequence') or []:
+        for source in derivation.get('SourceImageSequence') or []:
+            number = source.get('ReferencedFrameNumber')
+            found.append((str(source.ReferencedSOPInstanceUID), None if number is None else int(number)))
+    return found
+
+def _frame_of_mask(group, uid, count, is_only):
+    "Index of the frame that a mask was drawn on; None if it is of another recording. `CannotUse` if it does not say."
+    sources = _sources(group)
+    if not sources and count == 1 and is_only: return 0
+    ours = [number for other, number in sources if other == uid]
+    if sources and not ours: return None
+    if len(ours) != 1 or (ours[0] is None and count > 1):
+        raise CannotUse('it does not say to which frame each of its masks belongs')
+    index = 0 if ours[0] is None else ours[0] - 1
+    if not 0 <= index < count: raise CannotUse('it names a frame that its recording does not have')
+    return index
+
+def _referenced(header):
+    "The numbers of the DICOM files that a segmentation refers to."
+    return {str(item.value) for item in header.iterall() if item.keyword == 'ReferencedSOPInstanceUID'}
+
+# %% ../nbs/09_recordings.ipynb #9bb1398f
+def _require_segmentation(recording, file):
+    "Which masks belong to each frame: index -> {segment: position in the file}. `CannotUse` if it does not fit."
+    (height, width, n_masks), labels, header = segmentation_header(file)
+    if (height, width) != recording.shape:
+        raise CannotUse(f'it is made for {width}x{height} pixels, and its recording has '
+                        f'{recording.shape[1]}x{recording.shape[0]}')
+    size = believable_size(_stated_spacing(header), recording.shape, [])
+    if size and recording.pixel_size and not np.allclose(size, recording.pixel_size, rtol=SAME_SIZE, atol=0):
+        raise CannotUse('its pixels and those of its recording differ in size')
+    groups, uid = header.PerFrameFunctionalGroupsSequence, _uid_of(recording.path)
+    dicom = _read_dicom(file)
+    if dicom.length < 0: raise CannotUse('its masks are compressed. Save it without compression')
+    if dicom.length*8 < n_masks*height*width: raise CannotUse('its end is missing')
+    if len(groups) != n_masks: raise CannotUse('it is damaged: it describes more or fewer masks than it holds')
+    shared, is_only, found = header.SharedFunctionalGroupsSequence[0], len(_referenced(header)) == 1, {}
+    for position, group in enumerate(groups):
+        index = _frame_of_mask(group, uid, recording.count, is_only)
+        if index is None: continue
+        number = segment_of(group if 'SegmentIdentificationSequence' in group else shared)
+        if number not in labels or number in found.setdefault(index, {}): raise CannotUse('its segments are damaged')
+        found[index][number] = position
+    return found, list(labels)
+
+# %% ../nbs/09_recordings.ipynb #3c97a6cf
+def _masks_at(file, positions, shape):
+    "The masks at these positions in a segmentation, bool [H,W]. A pixel is one bit, so a mask may begin inside a byte."
+    start, size = _read_dicom(file).start, math.prod(shape)
+    with open(file, 'rb') as f:
+        for position in positions:
+            first, after = position*size, (position + 1)*size
+            f.seek(start + first//8)
+            packed = np.frombuffer(f.read((after + 7)//8 - first//8), np.uint8)
+            bits = np.unpackbits(packed, bitorder='little')[first % 8:][:size]
+            if len(bits) < size: raise CannotUse('its end is missing')
+            yield bits.reshape(shape) > 0
+
+# %% ../nbs/09_recordings.ipynb #77dcc900
+def _segmentation_labels(recording):
+    "Index and labels of each frame of a DICOM recording."
+    found, numbers = _require_segmentation(recording, recording.masks)
+    positions = [position for index in sorted(found) for position in found[index].values()]
+    masks = _masks_at(recording.masks, positions, recording.shape)
+    for index in range(recording.count):
+        labels = np.zeros(recording.shape, np.uint8)
+        for number in found.get(index, ()):
+            part = next(masks)
+            if labels[part].any(): raise CannotUse('two of its segments overlap. Save them without overlap')
+            labels[part] = numbers.index(number) + 1
+        yield index, labels
+
+# %% ../nbs/09_recordings.ipynb #88f817dc
+def label_names(
+    recording: Recording, # with `masks`
+) -> dict[int, str]: # number in `read_label_frames` -> name; the number as text where the file gives no names
+    """The labels in the file beside a recording. Where it gives no names, it is read once, to see which numbers it
+    holds. `DataError` if it is damaged."""
+    try:
+        if recording.kind == 'dicom': names = list(segmentation_header(recording.masks)[1].values())
+        else: names = [name for name, _, _ in _label_volume(recording.masks).segments]
+    except Exception as e: raise _bad_labels(recording, e) from None
+    if names: return dict(enumerate(names, start=1))
+    used = set()
+    for _, labels in read_label_frames(recording): used.update(np.unique(labels).tolist())
+    return {number: str(number) for number in sorted(used - {0})}
+
+def read_label_frames(
+    recording: Recording, # with `masks`
+) -> Iterator[tuple[int, np.ndarray]]: # index, as in `Recording.frames`; labels, uint8 [H,W], 0: no label
+    "The labels of each frame, one by one. `DataError` if the file is damaged, or if two labels overlap."
+    reader = _segmentation_labels if recording.kind == 'dicom' else _volume_labels
+    try: yield from reader(recording)
+    except Exception as e: raise _bad_labels(recording, e) from None
+
+def _bad_labels(recording, error):
+    "The error to raise where labels cannot be read. Messages of libraries may quote the header."
+    return DataError(f'Cannot read the masks {recording.masks}: {why_damaged(error)}. Save them again from the program '
+                     'in which they were drawn, or leave them out.')
+
+# %% ../nbs/09_recordings.ipynb #ccca3473
+MASKS_NOTE = 'Masks come along, in a file of labels beside it.'
+
+# %% ../nbs/09_recordings.ipynb #9706eb92
+class LabelFiles:
+    "The files of labels in the folders of one search: which were used, and why the others do not fit."
+    def __init__(self):
+        self.used, self.problems, self.segmentations = set(), {}, {}
+        self.is_one = functools.cache(is_label_file)                   # each file is looked into once
+
+    def give(self,
+        recording: Recording, # gets `masks`, and a note, if there are some that fit
+    ):
+        "Find the labels of a recording. Those that do not fit get into `problems`."
+        if recording.kind not in ('dicom', 'volume'): return
+        try: files = self._beside(recording)
+        except OSError: return                                         # the folder cannot be listed
+        if len(files) > 1:
+            self.problems |= dict.fromkeys(files, 'another file of labels is of the same recording. Keep one of them')
+            return
+        for file in files:
+            try: _require_labels(recording, file)
+            except Exception as e: self.problems[file] = why_damaged(e)
+            else:
+                recording.masks = file
+                recording.notes.append(MASKS_NOTE)
+                self.used.add(file)
+
+    def unused(self, file): return file not in self.used or file in self.problems
+
+# %% ../nbs/09_recordings.ipynb #d3bf64fd
+@patch
+def _beside(self: LabelFiles, recording):
+    "The files of labels that belong to a recording, as their names or references say."
+    if recording.kind == 'dicom': return self._referring(recording)
+    name = recording.path.name
+    stem = name.removesuffix(known_ending(name)).removesuffix('.seq')
+    by_name = [file for file in recording.path.parent.iterdir() if _LABEL_NAME.fullmatch(file.name)]
+    return [file for file in by_name if self.is_one(file) and _stem_of_labels(file) == stem]
+
+@patch
+def _referring(self: LabelFiles, recording):
+    "The DICOM segmentations in the folder of a recording that refer to it."
+    folder = recording.path.parent
+    if folder not in self.segmentations:
+        self.segmentations[folder] = {file: _references_of(file) for file in folder.iterdir() if self.is_one(file)}
+    found = self.segmentations[folder]
+    uid = _uid_of(recording.path) if found else ''
+    return [file for file, uids in found.items() if uid in uids]
+
+def _require_labels(recording, file):
+    "An error if the labels in a file do not fit a recording."
+    if recording.kind == 'dicom': _require_segmentation(recording, file)
+    else: _require_fit(recording.path, file)
+
+def _references_of(file):
+    "The numbers of the DICOM files that a segmentation refers to; none if it is damaged, or a volume."
+    try: return _referenced(segmentation_header(file)[2])
+    except Exception: return set()
+
 # %% ../nbs/09_recordings.ipynb #195a308e
 _DATA_OF_HEADER = ('.raw', '.zraw', '.img')          # beside a header: .mhd, .nhdr, .hdr
 
@@ -1223,7 +1727,6 @@ _OPENERS = {'dicom': _open_dicom, 'video': _open_video, 'pictures': _open_pictur
             'meta': _open_meta, 'nifti': _open_nifti}
 _FOREIGN = tuple('''.txt .md .rtf .pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .csv .tsv .xml .json .yaml .yml
     .htm .html .ini .cfg .log .lnk .url .db'''.split())
-_LABEL_NAME = re.compile(r'(.*[-_. ])?(seg|labels?|labelmap|masks?|segmentation)(\.nii)?\.\w+', re.IGNORECASE)
 
 def _check_first_frame(recording):
     "Read one frame, so that a file that cannot be read at all is known at once."
@@ -1231,18 +1734,21 @@ def _check_first_frame(recording):
     index, _, frame = next(reader(1))
     if frame.shape != recording.shape: raise CannotUse('the size in its header is not the size of its frames')
 
+# %% ../nbs/09_recordings.ipynb #2476e04d
 def open_recording(
     path: str | Path, # DICOM, video, picture or volume
     top: Path | None = None, # the folder that holds a folder for each patient; None: the file stands alone
+    labels: LabelFiles | None = None, # of the folders that were looked through already
 ) -> Recording | Unusable:
     "Open one file. Raises no error for what is in it."
-    path = Path(path)
+    path, labels = Path(path), labels or LabelFiles()
     try:
         kind = _kind_of_file(path)
-        if kind in ('nrrd', 'meta', 'nifti') and _LABEL_NAME.fullmatch(path.name):
-            raise CannotUse('its name says that it holds labels (masks), not frames')
+        if labels.is_one(path): raise CannotUse(labels.problems.get(path, LABELS_ALONE))
+        if kind == 'pictures' and _is_mask_of_picture(path): raise CannotUse(MASK_OF_PICTURE)
         recording = _OPENERS[kind](path)
         _check_first_frame(recording)
+        labels.give(recording)
     except Exception as e:
         why = why_damaged(e)
         foreign = path.suffix.lower() in _FOREIGN and path.is_file()
@@ -1259,10 +1765,17 @@ def find_recordings(
     source: str | Path, # a file, a folder (with its subfolders) or a DICOMDIR
     top: Path | None = None, # the folder that holds a folder for each patient; default: `source`
 ) -> Iterator[Recording | Unusable]:
-    "Open every recording in natural order, and say of every other file why it cannot be used."
+    """Open every recording in natural order, and say of every other file why it cannot be used. Files of labels come
+    last; one that belongs to a recording is passed over."""
     source = Path(source)
     if source.name.upper() == 'DICOMDIR' and source.is_file(): files, top = _files_in_dicomdir(source), source.parent
     elif source.is_dir(): files, top = _files_below(source), top or source
     elif source.exists(): files, top = [source], source.parent
     else: raise DataError(f'There is no file or folder {source}.')
-    for file in files: yield file if isinstance(file, Unusable) else open_recording(file, top)
+    labels, later = LabelFiles(), []
+    for file in files:
+        if isinstance(file, Unusable): yield file
+        elif labels.is_one(file): later.append(file)
+        else: yield open_recording(file, top, labels)
+    for file in later:
+        if labels.unused(file): yield open_recording(file, top, labels)

@@ -718,10 +718,10 @@ def read_run(
 def made_by(
     folder: Path, # of masks
 ) -> dict: # weights and weights_sha256; empty if no run of ours made the masks
-    "The weights that made the masks in a folder of a bulk prediction, or in that of an evaluation."
+    "The weights that made the masks in a folder of a bulk prediction, or of an evaluation; `bf16` or `int8` if so computed."
     run = read_run(folder) or read_run(folder.parent)             # an evaluation has its masks one folder deeper
     run = run.get('made_by') or run                               # an evaluation of masks, not of weights
-    return {name: run[name] for name in ('weights', 'weights_sha256') if name in run}
+    return {name: run[name] for name in ('weights', 'weights_sha256', 'bf16', 'int8') if name in run}
 
 # %% ../nbs/04_records.ipynb #772716cf
 MAKER_FILE = 'weights.json'        # in a folder of masks: the record of the weights that made them

@@ -15,6 +15,6 @@ setup(
     package_data={cfg['lib_name']: ['*.js']},
     install_requires=cfg['requirements'].split(),
     extras_require={name: cfg[f'{name}_requirements'].split()
-                    for name in ('dev', 'fast', 'formats', 'int8', 'onnx', 'review')},
+                    for name in ('dev', 'fast', 'formats', 'int8', 'onnx', 'ray', 'review')},
     entry_points={'console_scripts': cfg['console_scripts'].splitlines()},
 )

@@ -89,6 +89,8 @@ def _value_type(annotation):
     return next((kind for kind in (str, int, float) if kind in kinds), str)
 
 # %% ../nbs/61_cli.ipynb #fc16ac88
+_WITHOUT_VALUE = {'ray': 'local'}         # what an option means if it is given without a value
+
 def _add_option(parser, name, annotation, default, text):
     "Add a parameter to the parser. `default` is `inspect.Parameter.empty` for a positional argument."
     if default is inspect.Parameter.empty:
@@ -98,6 +100,9 @@ def _add_option(parser, name, annotation, default, text):
     option = '--' + name.replace('_', '-')
     text = text.replace('%', '%%')                  # a percent sign is special to argparse
     if annotation is bool: parser.add_argument(option, action='store_true', default=default, help=text)
+    elif name in _WITHOUT_VALUE:
+        parser.add_argument(option, nargs='?', const=_WITHOUT_VALUE[name], default=default, metavar='ADDRESS',
+                            help=text)
     else: parser.add_argument(option, type=_value_type(annotation), default=default, help=text)
 
 # %% ../nbs/61_cli.ipynb #5e51b381
@@ -165,14 +170,16 @@ def train_command(
     include_test: bool = False, # with folds: deal out the test list as well
     pixel_size: str | None = None, # with folds: mm (0.2, or height x width), for frames without one in frames.csv
     tta: bool = False, # with folds: score the mean over each frame and its mirror image
+    ray: str | None = None, # with folds: train them on a Ray cluster, auto or HOST:PORT; without an address: here
     **settings, # fields of `TrainConfig`
 ):
     "Train on train.txt and keep the weights that do best on val.txt, or cross-validate. An interrupted run resumes."
     from lumbar_seg import training
     config = training.recipe(recipe, **settings)
+    if ray and not folds: raise DataError('A single training runs on one machine: --ray needs --folds.')
     if not folds: return training.train(config, root, replace)
     from lumbar_seg.folds import cross_validate
-    return cross_validate(config, root, folds, include_test, replace, pixel_size, tta=tta)
+    return cross_validate(config, root, folds, include_test, replace, pixel_size, tta=tta, ray=ray)
 
 # %% ../nbs/61_cli.ipynb #17f5b05a
 def self_train_command(

@@ -49,7 +49,7 @@ from .metrics import bootstrap_ci, f1_curve, frame_scores, unit_of
 from .postprocess import FROM_FILE, Thresholds
 from .analysis import mask_measures
 from .prediction import CONFIDENCE, DONE_FILE, Prediction, Predictor, done_frames, find_weights
-from .prediction import read_confidence
+from .prediction import predict_on_ray, read_confidence
 
 # %% ../nbs/40_evaluation.ipynb #c53fdbf4
 def measures_in(
@@ -178,6 +178,7 @@ class Segmenter:
     notes: list[str] = field(default_factory=list) # what a reader must know about the masks
     drawn: dict = field(default_factory=dict) # `frame_stem` -> its mask file, if it was not made by this program
     place: Path | None = None # the file of weights, or the folder of masks
+    ahead: Callable | None = None # frames -> a `predict` that has their masks already, from a cluster
 
 # %% ../nbs/40_evaluation.ipynb #54d0901f
 def _is_inside(paths, path): return Path(path).resolve().is_relative_to(paths.root.resolve())
@@ -196,6 +197,7 @@ def model_segmenter(
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
+    ray: str | None = None, # predict on a Ray cluster: local, auto or host:port
 ) -> Segmenter:
     "A model as `lumbar_seg predict` uses it. `DataError` for weights that cannot be used."
     predictor = Predictor(find_weights(paths, weights), device, img_size, threshold=threshold, tta=tta, paths=paths)
@@ -210,8 +212,10 @@ def model_segmenter(
     if tta: facts['tta'] = True
 
     def predict(frame, image): return predictor.predict([image], thresholds)[0]
+    def ahead(frames): return predict_on_ray(ray, predictor, frames, thresholds)
     notes = predictor.notes + [TTA_NOTE]*tta
-    return Segmenter(name, predict, facts, predictor.record, notes, place=predictor.weights)
+    return Segmenter(name, predict, facts, predictor.record, notes, place=predictor.weights,
+                     ahead=ahead if ray else None)
 
 # %% ../nbs/40_evaluation.ipynb #5acc1774
 def fitting_masks(
@@ -271,13 +275,14 @@ def choose_segmenter(
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
+    ray: str | None = None, # predict on a Ray cluster: local, auto or host:port
 ) -> Segmenter:
     """A folder of masks if one is named, else a model. `DataError` if both are named, or a setting of a model with a
     folder."""
-    if not masks: return model_segmenter(paths, weights, device, raw, img_size=img_size, threshold=threshold, tta=tta)
+    if not masks: return model_segmenter(paths, weights, device, raw, None, img_size, threshold, tta, ray)
     if weights: raise DataError('Give weights or a folder of masks, not both.')
-    if img_size is not None or threshold is not None or tta:
-        raise DataError('img_size, threshold and tta are settings of a model. '
+    if img_size is not None or threshold is not None or tta or ray:
+        raise DataError('img_size, threshold, tta and ray are settings of a model. '
                         f'The masks in {masks} are scored as they are.')
     return folder_segmenter(paths, masks)
 
@@ -399,10 +404,11 @@ def score_pairs(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]: # scores, F1 curves, and a line for each frame that failed
     "Score frame by frame. A frame that cannot be read is left out and named."
     rows, curves, failed = [], {}, list(frames.failed)
+    predict = segmenter.ahead([frame for frame, _ in frames.pairs]) if segmenter.ahead else segmenter.predict
     for frame, mask_file in progress(frames.pairs, f'evaluate {segmenter.name} on {frames.part}'):
         try:
             image, truth = read_pair(frame, mask_file)
-            found = segmenter.predict(frame, image)
+            found = predict(frame, image)
             mask, confidence = found if isinstance(found, Prediction) else Prediction(found)
             require_mask(mask, image.shape, f'The mask for {frame}')
         except DataError as e:
@@ -752,10 +758,11 @@ def evaluate(
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
+    ray: str | None = None, # predict on a Ray cluster: auto or HOST:PORT; without an address: Ray on this machine
 ) -> Evaluation:
     "Score a model, or a folder of masks, on one list at original size; write all scores into `reports/`."
     paths = Paths(root)
-    segmenter = choose_segmenter(paths, weights, masks, device, raw, img_size, threshold, tta)
+    segmenter = choose_segmenter(paths, weights, masks, device, raw, img_size, threshold, tta, ray)
     return evaluate_segmenter(paths, segmenter, part, pixel_size)
 
 # %% ../nbs/40_evaluation.ipynb #2aa912dc

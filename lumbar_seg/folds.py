@@ -8,6 +8,7 @@ __all__ = ['AREA_CLASSES', 'MIN_FOLDS', 'area_classes', 'deal_folds', 'make_fold
 
 # %% ../nbs/42_folds.ipynb #6fbe8aa8
 import dataclasses
+import platform
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from .records import WeightsRecord, file_hash, is_record_of, join_data, read_rec
 from .records import recorded_dice, versions
 from .reviews import rejected_pairs
 from .splits import PARTS, Splits, read_split, read_splits
+from .cluster import call_on_ray, ray_cluster
 from .dataset import require_not_rejected
 from .models import Ensemble, load_checkpoint, write_checkpoint
 from .epochs import best_threshold
@@ -223,6 +225,23 @@ class CrossValidation:
         table = pd.concat([self.folds, spread]).round(3).to_string()
         return f'Scores by fold:\n{table}\n\n{self.report}\n\nEnsemble of the folds: {self.ensemble}'
 
+# %% ../nbs/42_folds.ipynb #6d8c0def
+def _train_fold(config, fold, fingerprint, replace):
+    "What a worker of a cluster does."
+    there = (fold.splits/'train.txt').exists() and read_splits(fold).fingerprint == fingerprint
+    if not there:
+        raise DataError(f'Machine {platform.node()} of the Ray cluster does not see {fold.root} of this one. Put the '
+                        'data folder on a disk that all machines share, under the same path.')
+    train(config, fold, replace, quiet=True)
+
+def _train_on_ray(ray, configs, folds, replace):
+    "Train all folds that are not finished."
+    calls = [(config, fold, read_splits(fold).fingerprint, replace)
+             for config, fold in zip(configs, folds, strict=True)]
+    with ray_cluster(ray) as cluster:
+        for number in call_on_ray(cluster, _train_fold, calls, configs[0].device):
+            print(f'--- fold {number + 1} of {len(folds)} is trained', flush=True)
+
 # %% ../nbs/42_folds.ipynb #a689474a
 def cross_validate(
     config: TrainConfig, # the recipe; its `weights` name the ensemble: unet_best.pth gives unet_best_folds5.pth
@@ -233,6 +252,7 @@ def cross_validate(
     pixel_size: str | None = None, # in mm, 0.2 or HEIGHTxWIDTH, for frames without pixel_size_mm in frames.csv
     quiet: bool = False, # print no line for each epoch
     tta: bool = False, # score the mean over each frame and its mirror image; takes twice as long
+    ray: str | None = None, # train the folds side by side on a Ray cluster: local, auto or host:port
 ) -> CrossValidation:
     """Train and test K models, each on its fold; score all frames together; save the ensemble. When repeated, it does
     what is left. `DataError` for pseudo-labels, and for lists or pixel sizes that do not work with folds."""
@@ -243,11 +263,12 @@ def cross_validate(
     config = dataclasses.replace(config, img_size=size_for(config, paths))            # the same in all folds
     folds = make_folds(paths, k, config.seed, include_test, replace)
     _require_one_unit(paths, folds, pixel_size)
+    configs = [dataclasses.replace(config, weights=f'{stem}_fold{number}of{k}.pth') for number in range(1, k + 1)]
+    if ray: _train_on_ray(ray, configs, folds, replace)
     evaluations, members = [], []
-    for number, fold in enumerate(folds, 1):
+    for number, (fold, of_fold) in enumerate(zip(folds, configs, strict=True), 1):
         print(f'--- fold {number} of {k}: {read_splits(fold)}', flush=True)
-        of_fold = dataclasses.replace(config, weights=f'{stem}_fold{number}of{k}.pth')
-        trained = train(of_fold, fold, replace, quiet)
+        trained = train(of_fold, fold, replace and not ray, quiet or bool(ray))
         weights, thresholds = trained.weights, fold_thresholds(fold, trained.record)
         model = model_segmenter(fold, weights, config.device, thresholds=thresholds, tta=tta)
         evaluations.append(evaluate_segmenter(fold, model, 'test', pixel_size))

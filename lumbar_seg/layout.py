@@ -204,7 +204,8 @@ def known_ending(
 # %% ../nbs/00_layout.ipynb #8bbe3cd7
 _OF_THE_SYSTEM = r'\..*|~\$.*|(eh)?thumbs\.db|desktop\.ini|icon\r|@eadir|__macosx'
 _OF_PEOPLE = r'(readme|licen[cs]e)[^.]*(\.(txt|md|rst|html|pdf))?'
-_OUR_OWN = r'(run|done|confidence|known_confidence|ranking|origins|weights)(\.before-[\d-]+)?\.(json|csv)'
+_OUR_OWN = (r'(run|done|confidence|known_confidence|ranking|origins|weights)'
+            r'(-part\d+of\d+)?(\.before-[\d-]+)?\.(json|csv)')
 _BY_PRODUCT = re.compile(f'{_OF_THE_SYSTEM}|{_OF_PEOPLE}|{_OUR_OWN}', re.IGNORECASE | re.DOTALL)
 
 def is_by_product(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_TEXT_BYTES', 'POLYGON_ADVICE', 'MAX_UNPACKED_BYTES', 'MAX_UNPACKED_FILES', 'NEARLY', 'LabeledRegion', 'Entry',
-           'FoundMasks', 'chosen_labels', 'coco_polygon', 'labelme_polygon', 'read_coco', 'read_labelme', 'read_cvat',
+           'FoundMasks', 'coco_polygon', 'labelme_polygon', 'read_coco', 'read_labelme', 'read_cvat',
            'read_label_studio', 'read_volumes', 'read_nnunet', 'read_dicom_seg', 'mask_format', 'read_found',
            'entry_mask', 'MaskImportReport', 'import_masks']
 
@@ -42,6 +42,7 @@ from .checks import REMEDIES, mask_problem
 from .recordings import FORMATS_EXTRA, nifti_directions, nrrd_directions, read_label_header, read_labels
 from .recordings import require_extra, require_upright, segment_of, segmentation_header, slicer_place
 from .recordings import slicer_segments, why_damaged
+from .imports import chosen_labels
 from .exports import EXPORT_FORMATS, NO_BONE, brush_mask, coco_mask, cvat_mask, paste
 from .drawing import DrawnOn, manual_mask, mask_state, save_drawing
 
@@ -78,20 +79,6 @@ def _labels_of(entries, declared=()):
     "The labels that a file declares or uses."
     used = [region.label for entry in entries for region in entry.regions]
     return list(dict.fromkeys([*declared, *used]))
-
-def chosen_labels(
-    labels: list[str], # of a file
-    label: str | None, # what you gave: a label, several with commas between them, or nothing
-) -> set[str]: # those that mean bone
-    "Which labels mean bone. `DataError` with the labels of the file if it has several and you chose none."
-    listed = ', '.join(labels)
-    if not label:
-        if len(labels) > 1: raise DataError(f'The labels are: {listed}. Say which of them mean bone, with --label.')
-        return set(labels)
-    wanted = [label] if label in labels else [part.strip() for part in label.split(',')]
-    for name in wanted:
-        if name not in labels: raise DataError(f"There is no label '{name}'. The labels are: {listed or 'none'}.")
-    return set(wanted)
 
 # %% ../nbs/56_mask_imports.ipynb #edfa40dd
 _MIN_SAME = .99          # correlation, from which two pictures are taken for one
@@ -743,7 +730,12 @@ def read_found(
     return found
 
 # %% ../nbs/56_mask_imports.ipynb #d2b74a42
-class _NoFrame(DataError): "No frame has the name of a mask."
+class _NoFrame(DataError):
+    "No frame has the name of a mask, but perhaps one that is spelled in another way."
+    def __init__(self, meant):
+        self.meant = meant
+        hint = f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
+        super().__init__(f'no frame has this name{hint}')
 
 class _FrameIndex:
     "The frames of a data folder by their names."
@@ -763,7 +755,7 @@ class _FrameIndex:
         if frame is None:
             folders, last = _path_parts(name)
             frame = self._first([stem for name in names for stem in self._spellings(_path_parts(name)[1])])
-            if frame is None: raise _NoFrame(f'no frame has this name{self._hint(name)}')
+            if frame is None: raise _NoFrame(self._meant(name))
             shown = picture() if picture else None
             if shown is None or not _is_same_picture(read_gray(frame), shown): raise DataError(
                 f"no frame is called {'_'.join([*folders, last])}, and {frame.name} may be another patient's. Put the "
@@ -782,9 +774,7 @@ class _FrameIndex:
         *folders, last = re.split(r'[\\/]', name)
         return ['_'.join([*folders, frame_stem(last)]), *self._spellings('_'.join([*_path_parts(name)[0], last]))]
 
-    def _hint(self, name):
-        meant = self.similar.get(same_file_key(frame_stem(_path_parts(name)[1])))
-        return f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
+    def _meant(self, name): return self.similar.get(same_file_key(frame_stem(_path_parts(name)[1])), '')
 
 # %% ../nbs/56_mask_imports.ipynb #bfa887c5
 class _Unlabeled(Exception):
@@ -812,6 +802,10 @@ _MAX_LINES = 40          # skipped masks that are listed
 
 def _counted(n, word): return f"{n} {word}{'' if n == 1 else 's'}"
 
+def _listed_labels(labels):
+    named = ', '.join(name or 'what has no label' for name in labels)
+    return f'Taken for bone: {named}.' if labels else 'It has no label.'
+
 @dataclass
 class MaskImportReport:
     "What `import_masks` did, or would do."
@@ -827,7 +821,6 @@ class MaskImportReport:
     bony: list[str] = field(default_factory=list) # frames whose has_bone = 0 of an earlier import is taken back
     square: list[str] = field(default_factory=list) # frames in whose volume rows and columns may be swapped
     notes: list[str] = field(default_factory=list) # what else you must know
-    warnings: list[str] = field(default_factory=list) # what is probably wrong
     dry_run: bool = False
 
     @property
@@ -837,16 +830,15 @@ class MaskImportReport:
 
     def __str__(self):
         verb = 'would be saved' if self.dry_run else 'saved'
-        lines = [f"{_counted(len(self.saved), 'mask')} from {self.source} {verb}; {len(self.same)} were there already. "
-                 f"Taken for bone: {', '.join(self.labels) or 'nothing'}."]
-        lines += [f'WARNING: {line}' for line in self.warnings]
+        lines = [f"{_counted(len(self.saved), 'mask')} from {self.source} {verb}; there already: {len(self.same)}. "
+                 f'{_listed_labels(self.labels)}']
         if self.replaced: lines.append(self._replaced_line())
         if self.unlabeled: lines.append(f"note: {_counted(len(self.unlabeled), 'frame')} without bone labeled "
-                                        f'({some_of(self.unlabeled, 3)}). If they show no bone, say --empty.')
+                                        f'({some_of(self.unlabeled, 3)}). For those that show no bone: --empty.')
         lines += [f'note: {line}' for line in [*self._bone_lines(), *self.notes]]
         if self.strangers: lines.append(
             f"note: {_counted(len(self.strangers), 'mask')} of no frame here ({some_of(self.strangers, 3)}). "
-            'If they were drawn on pictures that you made yourself, put those into images/ under the names they had, '
+            'Drawn on pictures that you made yourself? Then put those into images/ under the names they had, '
             'and import once more. Frames from `lumbar_seg import` have new names.')
         lines += [f'SKIPPED: {line}' for line in self.skipped[:_MAX_LINES]]
         more = len(self.skipped) - _MAX_LINES
@@ -927,7 +919,7 @@ def matched(self: _Import, entries):
         try: found[index.find(entry.name, entry.plain_name, entry.picture)].append(entry)
         except DataError as e:
             self.report.skipped.append(f'{entry.name}: {e}')
-            if isinstance(e, _NoFrame): self.report.strangers.append(entry.name)
+            if isinstance(e, _NoFrame) and not e.meant: self.report.strangers.append(entry.name)
     for frame, same in found.items():
         if len(same) == 1: yield frame, same[0]
         else: self.report.skipped.append(f'{frame.name}: there are {len(same)} entries for it. Keep one')
@@ -1022,8 +1014,8 @@ def _starts(paths, incoming, report):
         is_near = any(_dice(found[1], mask) >= NEARLY for found in made if found)
         if is_near and not starts[name].by_model: nearly.append(name)
     if nearly:
-        report.notes.append(f'{len(nearly)} masks are nearly those of a model ({some_of(nearly, 3)}). If they were '
-                            'begun there, import them with --begun-by pred (or pseudo) --replace.')
+        report.notes.append(f'nearly like the mask of a model: {len(nearly)} ({some_of(nearly, 3)}). Those that were '
+                            'begun there: import them with --begun-by pred (or pseudo) --replace.')
     return starts
 
 # %% ../nbs/56_mask_imports.ipynb #cbd6944b
@@ -1053,8 +1045,6 @@ def _save(paths, incoming, starts, report):
             report.skipped.append(f'{name}: {e}')
 
 # %% ../nbs/56_mask_imports.ipynb #47101fdc
-_BONE_LIKE = r'bone|knochen|lamina|process|spin|vertebr|skull|^\d+$|^segment|^mask$|^foreground$'
-
 def _model_source(paths, begun_by):
     "The masks of a model that others were begun on; None if nothing was said."
     model = find_source(paths, begun_by) if begun_by else None
@@ -1062,20 +1052,18 @@ def _model_source(paths, begun_by):
         raise DataError('begun_by: give the masks of a model, pred or pseudo. Leave it out for masks of people.')
     return model
 
-def _new_report(source, found, bone, format, label, dry_run):
-    "A report that names files that were not read, and a label that may mean something else."
+def _new_report(source, found, bone, format, dry_run):
+    "A report that names files that were not read."
     report = MaskImportReport(source, sorted(bone), dry_run=dry_run)
     lines = report.skipped if format == 'auto' else report.notes
     n_others = _counted(len(found.others), 'file')
     if found.others: lines.append(f'{n_others} of other formats ({some_of(found.others, 5)}). Import them by '
                                   'themselves, or with --format')
-    strange = [name for name in report.labels if not re.search(_BONE_LIKE, name, re.IGNORECASE)]
-    if strange and not label: report.warnings.append(f"The only label is '{strange[0]}'. Was it bone that was labeled?")
     return report
 
 def _tell_about_polygons(report, incoming):
     names = [item.frame.name for item in incoming if item.has_polygon]
-    if names: report.notes.append(f'{len(names)} masks are polygons ({some_of(names, 3)}): {POLYGON_ADVICE}')
+    if names: report.notes.append(f'drawn as polygons: {len(names)} ({some_of(names, 3)}): {POLYGON_ADVICE}')
 
 # %% ../nbs/56_mask_imports.ipynb #157cc5ce
 def _tidy(report, incoming):
@@ -1089,7 +1077,7 @@ def _tidy(report, incoming):
 def import_masks(
     file: str, # of another tool: a file, a folder or a zip
     format: str = 'auto', # nnunet, coco, labelme, cvat, label-studio, nifti, seg-nrrd or dicom-seg; auto: by content
-    label: str | None = None, # what means bone where there are several labels: a name, or several with commas between
+    label: str | None = None, # what means bone, if the labels do not say it: a name, or several with commas between
     empty: bool = False, # frames without a bone region show no bone
     begun_by: str | None = None, # these are corrected masks of a model: pred or pseudo
     replace: bool = False, # replace masks that differ; the earlier ones are kept in masks_manual/.kept
@@ -1097,12 +1085,12 @@ def import_masks(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
 ) -> MaskImportReport:
     """Save masks from another tool in `masks_manual/`. They are matched to frames by their names. What cannot be used
-    is skipped and reported. `DataError` if the file cannot be read, or has several labels and you chose none."""
+    is skipped and reported. `DataError` if the file cannot be read, or its labels do not say what means bone."""
     paths, source = Paths(root), Path(file).expanduser()
     model = _model_source(paths, begun_by)
     found = read_found(source, format)
     bone = chosen_labels(found.labels, label)
-    report = _new_report(source, found, bone, format, label, dry_run)
+    report = _new_report(source, found, bone, format, dry_run)
     incoming = list(_Import(paths, bone, empty, replace, report).stage(found.entries))
     starts = _starts_of_model(paths, incoming, model, report) if model else _starts(paths, incoming, report)
     incoming = [item for item in incoming if item.frame.name in starts]

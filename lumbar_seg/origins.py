@@ -45,7 +45,7 @@ class Origin:
     mask_px: float = math.nan # pixels of bone in the saved mask
     reviewer: str = '' # initials of who drew it
     mask_pixels: str = '' # of the saved mask, see `mask_pixels_hash`; empty if unknown, or without bone
-    command: str = '' # that changed or brought the mask: fill-outlines or import-masks; empty for a drawing
+    command: str = '' # that changed or brought the mask: fill-outlines, import-masks or import; empty for a drawing
 
     @property
     def by_model(self) -> bool:

@@ -542,7 +542,7 @@ def _onnx_member(model, predictor, thresholds, sha256):
 def pack(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
     weights: str | None = None, # weights to pack; default: models/unet_best.pth, or the only ones in models/
-    to: str | None = None, # file to write, an earlier one is set aside; default: beside the weights, .zip
+    to: str | None = None, # file to write, an earlier one is set aside; default: like the weights, whose name it shows
     license: str | None = None, # of the weights, such as CC-BY-4.0, for the model card
     about: str | None = None, # text file (Markdown) for the model card: author, contact, origin of the frames
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; only for weights without a record
@@ -560,7 +560,10 @@ def pack(
     if not no_onnx: _require_onnx()
     predictor = Predictor(file, 'cpu', img_size, 'torch', threshold=threshold, paths=paths)
     thresholds = replace(predictor.thresholds_for(paths)[0], measured_on='')
-    return _write_pack(path, paths, predictor, model, thresholds, license, text, not no_onnx)
+    packed = _write_pack(path, paths, predictor, model, thresholds, license, text, not no_onnx)
+    if to is None: packed.notes.append(f'the pack and the title of its card are called {path.stem}, like the weights: '
+                                       'another name with --to')
+    return packed
 
 # %% ../nbs/43_packs.ipynb #487e8bdd
 def _write_pack(path, paths, predictor, model, thresholds, license, about, with_onnx):

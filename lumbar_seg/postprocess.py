@@ -145,7 +145,8 @@ def recorded_thresholds(
         return replace(measured, measured_on=source)
     except DataError as e:
         raise DataError(f'The thresholds in the record of the weights cannot be used: {e}. '
-                        'Put a thresholds.json into the data folder (`lumbar_seg analyze --save`).') from e
+                        'Get the weights or the pack again, or put a thresholds.json into the data folder '
+                        '(`lumbar_seg analyze --save`).') from e
 
 # %% ../nbs/31_postprocess.ipynb #a6e19a50
 FROM_FILE, FROM_RECORD = 'thresholds.json', 'the record of the weights'

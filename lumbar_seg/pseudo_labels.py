@@ -24,6 +24,7 @@ from .records import file_hash, keep_maker_record, made_by, maker_record, read_r
 from .display import as_html, progress, some_of
 from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, OUTDATED, counting_review, review_state
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
+from .cluster import parse_part, shared_folders
 from .dataset import PROVENANCE, picture_hashes, pseudo_reviews, require_blind_teacher
 from .postprocess import Thresholds, thresholds_for
 from .prediction import CONFIDENCE, DONE_FILE, BulkReport, Predictor, done_frames, edited_masks
@@ -148,11 +149,13 @@ def _with_edited_flags(stats, edited):
     return stats.assign(plausible=flags.astype(int), edited=by_hand.astype(int))
 
 # %% ../nbs/37_pseudo_labels.ipynb #2b6de468
+_AFTER_PARTS = 'When no part is running any more, `lumbar_seg pseudo` without --part makes the table of all masks.'
+
 @dataclass
 class PseudoReport:
     "What `pseudo_label` did."
     bulk: BulkReport # the masks
-    stats: pd.DataFrame # their statistics, see `read_stats`
+    stats: pd.DataFrame | None # their statistics, see `read_stats`; None after a part, which makes no table
     thresholds: Thresholds = field(default_factory=Thresholds) # what is plausible
 
     @property
@@ -167,13 +170,16 @@ class PseudoReport:
         return int((by_area > self.stats.plausible.to_numpy()).sum()) if self.thresholds.min_confidence else 0
 
     def __str__(self):
+        if self.stats is None: return f'{self.bulk}\n{_AFTER_PARTS}'
         text = (f'{self.bulk}\n{int(self.stats.plausible.sum())} of {len(self.stats)} masks are plausible in size and '
                 'place; whether they are right, only a look can tell')
         if self.thresholds.min_confidence is None: return text
         limit = f'min_confidence = {self.thresholds.min_confidence}'
         return f'{text}\n{self.unsure} more have a plausible area, but their confidence is below {limit}, or unknown'
 
-    def _repr_html_(self): return as_html(self) + self.stats.to_html(index=False, max_rows=12, float_format='%.4f')
+    def _repr_html_(self):
+        if self.stats is None: return as_html(self)
+        return as_html(self) + self.stats.to_html(index=False, max_rows=12, float_format='%.4f')
 
 # %% ../nbs/37_pseudo_labels.ipynb #ef015260
 def pseudo_label(
@@ -185,19 +191,23 @@ def pseudo_label(
     img_size: int | str | None = None, # of the network's input, 256 or 192x288; default: as recorded with the weights
     threshold: float | None = None, # probability above which a pixel is bone; default: as recorded with the weights
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
+    part: str | None = None, # only a part of the frames, 2/8; at the end, a run without it makes the table
+    ray: str | None = None, # predict on a Ray cluster: auto or HOST:PORT; without an address: Ray on this machine
 ) -> PseudoReport:
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
-    paths = Paths(root)
+    paths, own_part = Paths(root), parse_part(part)
     files, failed = predictable_frames(paths)
     predictor = Predictor(find_weights(paths, weights, 'small'), device, img_size, threshold=threshold, tta=tta,
                           paths=paths)
     thresholds, source = predictor.thresholds_for(paths)
-    with exclusive(paths.pseudo_stats):
+    with shared_folders(paths.pseudo_stats, part=own_part) as let_others_start:
         edited = _edited_flags(paths)                             # a damaged table is reported before hours of work
+        let_others_start()
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size,
-                             replace, source)
+                             replace, source, own_part, ray)
         bulk.failed += failed
         keep_maker_record(paths.masks_pseudo, predictor.record)
+        if own_part: return PseudoReport(bulk, None, thresholds)
         stats = _with_edited_flags(stats_table(files, paths.masks_pseudo, thresholds), edited)
         write_keeping(paths.pseudo_stats, csv_text(stats, float_format='%.6f'))
     return PseudoReport(bulk, read_stats(paths), thresholds)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMATS_EXTRA', 'MAX_FRAMES', 'SCALED_NOTE', 'MAX_UNPACKED', 'MAX_ELEMENT', 'SAME_SIZE', 'MISSING_FRAMES',
-           'GAPS_NOTE', 'NO_SIZE_NOTE', 'MAX_INNER', 'MAX_HEADER_LINES', 'LABELS_ALONE', 'MASK_OF_PICTURE',
+           'LONG_STEP', 'GAPS_NOTE', 'NO_SIZE_NOTE', 'MAX_INNER', 'MAX_HEADER_LINES', 'LABELS_ALONE', 'MASK_OF_PICTURE',
            'MASKS_NOTE', 'CannotUse', 'why_damaged', 'Recording', 'Unusable', 'require_extra', 'believable_size',
            'agreed_size', 'dicom_pixel_size', 'dicom_times', 'dicom_owner', 'dicom_holder', 'dicom_issuer',
            'read_label_header', 'read_labels', 'nrrd_directions', 'nifti_directions', 'require_upright',
@@ -73,6 +73,7 @@ class Recording:
     issuer: str = field(default='', repr=False) # who gave the patient ID; '' if unknown. Never print or write it
     holder: str = field(default='', repr=False) # name and birth date; '' if one is unknown. Never print or write it
     masks: Path | None = field(default=None, repr=False) # labels that lie beside it and fit, see `read_label_frames`
+    doubts: list[str] = field(default_factory=list, compare=False) # what to look at, as `frames` finds it while reading
 
     def frames(self,
         every: int = 1, # 1 reads all frames, 5 reads frames 0, 5, 10...
@@ -736,6 +737,19 @@ def _claimed_frames(path, capture):
     "How many frames the list of a video has; 0 if there is no such list."
     return 0 if _is_mkv(path) else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
+# %% ../nbs/09_recordings.ipynb #41469a9c
+LONG_STEP = 1.5        # times the usual step between two frames
+
+def _gaps(times):
+    "A line about long steps between frames, in a list; an empty list if there are none."
+    steps = np.diff(times)
+    usual = np.median(steps) if len(steps) else 0
+    long = np.flatnonzero(steps > LONG_STEP*usual)
+    if not usual > 0 or not len(long): return []
+    return [f'has gaps in its times: {len(long)}, the first after frame {long[0]} ({steps[long[0]]:.3f} s instead of '
+            f'{usual:.3f}). If frames are missing there, the numbers of those after it (frame_index) are too small; '
+            'their times are right. If you have the original, export it again.']
+
 # %% ../nbs/09_recordings.ipynb #cef411e4
 def _open_capture(path):
     "OpenCV's reader of a video. FFmpeg is told to be quiet, and never to read the name as a pattern of names."
@@ -744,15 +758,16 @@ def _open_capture(path):
     if not capture.isOpened(): raise CannotUse('it is not a video that OpenCV can read, or damaged')
     return capture
 
-def _video_frames(path, every):
+def _video_frames(path, every, doubts=None):
     "Index, seconds since the first frame, and gray of every n-th frame. `CannotUse` if frames are missing."
-    capture, first = _open_capture(path), None
+    capture, first, times = _open_capture(path), None, []
     claimed = _claimed_frames(path, capture)
     try:
         for index in count_from():
             if not capture.grab(): break
             seconds = capture.get(cv2.CAP_PROP_POS_MSEC)/1000
             first = seconds if first is None else first
+            times.append(seconds)
             if index % every: continue
             there, frame = capture.retrieve()
             if not there: raise CannotUse(f'frame {index} is damaged')
@@ -762,10 +777,11 @@ def _video_frames(path, every):
     if first is None: raise CannotUse('it holds no frame that can be read')
     if claimed - index > MISSING_FRAMES:
         raise CannotUse(f'only {index} of {claimed} frames can be read, and nobody knows which are missing')
+    if doubts is not None: doubts[:] = _gaps(times)
 
 # %% ../nbs/09_recordings.ipynb #16450f53
-GAPS_NOTE = ('Missing frames are not noticed in an MKV or WebM video. If it was damaged and repaired, export it again '
-             'from the original.')
+GAPS_NOTE = ('In an MKV or WebM video, missing frames are noticed only by the times of the others. If it was damaged '
+             'and repaired, export it again from the original.')
 NO_SIZE_NOTE = 'A video does not store its pixel size. Measure it on the ruler in the video; then give --pixel-size.'
 
 def _open_video(path):
@@ -777,10 +793,12 @@ def _open_video(path):
     capture.release()
     height, width, count = claims
     _check_claims(height, width, max(count, 1))
-    reader = functools.partial(_video_frames, path)
+    doubts = []
+    reader = functools.partial(_video_frames, path, doubts=doubts if _is_mkv(path) else None)
     _, _, first = next(reader(1))                                       # a video may be stored on its side
     notes = [NO_SIZE_NOTE, GAPS_NOTE] if _is_mkv(path) else [NO_SIZE_NOTE]
-    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', notes, reader)
+    return Recording(path, 'video', first.shape, count if count > 0 else None, None, [], '', notes, reader,
+                     doubts=doubts)
 
 # %% ../nbs/09_recordings.ipynb #b44ccfc5
 _IN_MM = {'mm': 1, 'millimeter': 1, 'cm': 10, 'm': 1000, 'µm': .001, 'μm': .001, 'um': .001, 'micron': .001,

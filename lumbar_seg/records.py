@@ -718,7 +718,7 @@ def read_run(
 def made_by(
     folder: Path, # of masks
 ) -> dict: # weights and weights_sha256; empty if no run of ours made the masks
-    "The weights that made the masks in a folder of a bulk prediction, or of an evaluation; `bf16` or `int8` if so computed."
+    "The weights that made the masks in a folder, and `bf16` or `int8` if so computed; empty if no run of ours did."
     run = read_run(folder) or read_run(folder.parent)             # an evaluation has its masks one folder deeper
     run = run.get('made_by') or run                               # an evaluation of masks, not of weights
     return {name: run[name] for name in ('weights', 'weights_sha256', 'bf16', 'int8') if name in run}

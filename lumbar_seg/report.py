@@ -610,16 +610,18 @@ def evaluate_and_report(
     compare_img_size: int | str | None = None, # the same for the weights to compare with
     compare_threshold: float | None = None, # the same for the weights to compare with
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
+    ray: str | None = None, # predict on a Ray cluster: auto or HOST:PORT; without an address: Ray on this machine
 ) -> Report:
     "Score a model, or a folder of masks, on one list; write every score and a report into `reports/`."
     paths = Paths(root)
-    segmenters = [choose_segmenter(paths, weights, masks, device, raw, img_size, threshold, tta)]
+    segmenters = [choose_segmenter(paths, weights, masks, device, raw, img_size, threshold, tta, ray)]
     if not compare and (compare_img_size is not None or compare_threshold is not None):
         raise DataError('compare_img_size and compare_threshold need weights to compare with: --compare.')
     if compare:
         is_weights = compare.endswith('.pth') or find_weights(paths, compare).is_file()
         both = (compare, None) if is_weights else (None, compare)
-        second = choose_segmenter(paths, *both, device, raw, compare_img_size, compare_threshold, tta and is_weights)
+        second = choose_segmenter(paths, *both, device, raw, compare_img_size, compare_threshold, tta and is_weights,
+                                  ray if is_weights else None)
         if second.name == segmenters[0].name: raise DataError(f'Both are called {second.name}. Rename one of them.')
         segmenters.append(second)
     return write_report([evaluate_segmenter(paths, segmenter, part, pixel_size) for segmenter in segmenters])

@@ -522,16 +522,19 @@ def remove_temporaries(
 def exclusive(
     *targets: str | Path, # files or folders that a run is about to write
     wait: float = 0, # seconds to wait for another run
-):
+    clean: bool = True, # remove what killed runs left there?
+): # yields the targets whose lock is held: not those on a disk that cannot lock
     """Hold the locks of all targets and remove what killed runs left there. `DataError` if another run writes there, or
     if the folder cannot be written to."""
+    locked = []
     with contextlib.ExitStack() as held:
         for target in sorted(map(Path, targets)):               # sorted, so that two runs never wait for each other
             lock = _lock(target, wait)
             if lock is None: continue
             held.callback(lock.release)
-            remove_temporaries(target)
-        yield
+            locked.append(target)
+            if clean: remove_temporaries(target)
+        yield locked
 
 # %% ../nbs/01_storage.ipynb #15592594
 def require_space(

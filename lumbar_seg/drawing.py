@@ -36,6 +36,7 @@ from .records import file_hash, mask_hash, picture_hash, pixel_hash
 from .display import progress
 from .reviews import LOCK_WAIT
 from .origins import Start, append_origin, carry_origin, content_hash, marked_png, mask_origins, origin_of
+from .postprocess import require_probability
 from .checks import GAP, filled_outlines, find_outlines
 
 # %% ../nbs/50_drawing.ipynb #88817506
@@ -145,7 +146,6 @@ def grow_near(
 ) -> np.ndarray: # bool [H,W], never smaller than `mask`
     """The mask with what the network takes for bone near a stroke, at a threshold low enough for half of the stroke.
     Unchanged where the network sees nothing. `DataError` if the sizes differ, or for any other array."""
-    from lumbar_seg.prediction import require_probability     # loads PyTorch, which drawing by hand does not need
     require_mask(mask, require_probability(probability).shape)
     require_mask(stroke, mask.shape)
     if not stroke.any(): return mask.copy()

@@ -5,20 +5,27 @@
 # %% auto #0
 __all__ = ['BAND_MARGIN', 'AREA_MARGIN', 'SPECK_FRACTION', 'FROM_FILE', 'FROM_RECORD', 'FROM_DEFAULTS', 'clear_outside_band',
            'remove_specks', 'keep_largest_component', 'Thresholds', 'load_thresholds', 'thresholds_from',
-           'recorded_thresholds', 'thresholds_for', 'postprocess_mask']
+           'recorded_thresholds', 'thresholds_for', 'postprocess_mask', 'require_probability', 'soft_dice_confidence',
+           'mask_from_probability', 'write_prediction', 'FrameTask', 'FrameFacts', 'FrameDone', 'network_pixels',
+           'mean_probability', 'predict_frame']
 
 # %% ../nbs/31_postprocess.ipynb #b2c29561
+import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
 from pydantic import Field
+from scipy.special import expit
 
 from .layout import DataError, Paths
-from .storage import checked_settings, is_there, read_json
-from .images import require_mask
-from .records import WeightsRecord
+from .storage import checked_settings, is_there, read_json, temporary_name, write_quickly
+from .images import encode_mask, gray_of, picture_bytes, require_frame, require_mask
+from .records import WeightsRecord, bytes_hash
+from .viz import encode_overlay
 
 # %% ../nbs/31_postprocess.ipynb #31c7a5e0
 def clear_outside_band(
@@ -35,10 +42,24 @@ def clear_outside_band(
 # %% ../nbs/31_postprocess.ipynb #b78d58a0
 def _components(mask):
     "Labels [H,W], and the area in pixels of each label; the background counts as 0."
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    n, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    areas = _counts(labels, n)
     areas[0] = 0
     return labels, areas
+
+_EXACT = 2**24                        # up to here, OpenCV's histogram counts exactly
+
+def _counts(labels, n):
+    "How many pixels have each of `n` labels. OpenCV's own statistics of components take four times as long."
+    if n > 2**16 or labels.size > _EXACT: return np.bincount(labels.ravel(), minlength=n)
+    return cv2.calcHist([labels.astype(np.uint16)], [0], None, [n], [0, n]).ravel().astype(np.int64)
+
+def _where_kept(labels, is_kept):
+    "Pixels whose label is kept, bool [H,W]."
+    if len(is_kept) > 256: return np.take(is_kept, labels, mode='clip')
+    table = np.zeros(256, np.uint8)
+    table[:len(is_kept)] = is_kept
+    return cv2.LUT(labels.astype(np.uint8), table).view(bool)
 
 # %% ../nbs/31_postprocess.ipynb #e3b60a47
 def remove_specks(
@@ -48,14 +69,18 @@ def remove_specks(
 ) -> np.ndarray: # bool [H,W]
     "A copy of the mask without its small components. `DataError` for any other array."
     clean = require_mask(mask).copy()
+    _clear_specks(clean, min_area, fallback)
+    return clean
+
+def _clear_specks(mask, min_area, fallback):
+    "`remove_specks` in place."
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width: return clean
+    if not width: return
     box = np.s_[top:top + height, left:left + width]           # no need to label the empty rest of the frame
     labels, areas = _components(mask[box])
     is_kept = areas >= max(min_area, 1)
     if fallback and not is_kept.any(): is_kept[areas.argmax()] = True
-    clean[box] = is_kept[labels]
-    return clean
+    if not is_kept[1:].all(): mask[box] = _where_kept(labels, is_kept)
 
 # %% ../nbs/31_postprocess.ipynb #1fb8c94d
 def keep_largest_component(
@@ -169,4 +194,130 @@ def postprocess_mask(
     """A copy without what lies outside the depth band, and without components smaller than `min_area_frac` of the
     frame. `DataError` for any other array, such as probabilities."""
     banded = clear_outside_band(mask, thresholds.band_top, thresholds.band_bottom)
-    return remove_specks(banded, thresholds.min_area_frac*mask.size, thresholds.fallback)
+    _clear_specks(banded, thresholds.min_area_frac*mask.size, thresholds.fallback)
+    return banded
+
+# %% ../nbs/31_postprocess.ipynb #f1051813
+def require_probability(
+    probability: np.ndarray, # to be checked: float [H,W], from 0 to 1
+    what: str = 'probability', # named in the error
+) -> np.ndarray: # the same
+    "A map of probabilities. `DataError` for any other array, with the line that makes one."
+    is_map = type(probability) is np.ndarray and probability.dtype.kind == 'f' and probability.ndim == 2
+    if is_map and probability.size and probability.min() >= 0 and probability.max() <= 1: return probability
+    given = f'{probability.dtype} {list(probability.shape)}' if hasattr(probability, 'dtype') else type(probability)
+    raise DataError(f'{what} must be an array of numbers from 0 to 1, float [H,W], not {given}. '
+                    'Take it from `Predictor.probabilities`.')
+
+# %% ../nbs/31_postprocess.ipynb #301d0983
+def soft_dice_confidence(
+    probability: np.ndarray, # of bone, float [h,w] in [0, 1]
+    mask: np.ndarray, # the mask made of it, bool [H,W]; may have another size
+) -> float: # 0 to 1
+    """The Dice that the mask can expect if the probabilities are right (Borges, Pacheco and Silva 2024). Of an empty
+    mask: 1 minus the highest probability. `DataError` for any other arrays."""
+    require_probability(probability)
+    if not require_mask(mask).any(): return float(1 - probability.max())
+    pixels, size = mask.view(np.uint8), probability.shape[::-1]
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(probability.dtype)
+    return float(2*np.vdot(probability, small)/(probability.sum() + small.sum()))
+
+# %% ../nbs/31_postprocess.ipynb #30ac85a3
+def _reach(first, length, small, large):
+    "The pixels of an enlarged axis that any of `length` pixels from `first` has a share in."
+    scale = large/small
+    return max(math.floor((first - 1)*scale) - 1, 0), min(math.ceil((first + length + 1)*scale) + 1, large)
+
+def mask_from_probability(
+    probability: np.ndarray, # of bone, float32 [h,w], as the network sees the frame
+    shape: tuple[int, int], # height and width of the frame
+    threshold: float, # above it is bone
+    thresholds: Thresholds = Thresholds(), # noqa: B008 (frozen)
+) -> np.ndarray: # bool [H,W]
+    """The map at the frame's size, thresholded and post-processed: `postprocess_mask(cv2.resize(...) > threshold)`.
+    `DataError` for any other array."""
+    require_probability(probability)
+    height, width = shape
+    mask = np.zeros(shape, bool)
+    likely = cv2.boundingRect((probability > threshold - 1e-6).view(np.uint8))
+    if not likely[2]: return mask
+    top, bottom = _reach(likely[1], likely[3], probability.shape[0], height)
+    left, right = _reach(likely[0], likely[2], probability.shape[1], width)
+    box = np.s_[max(top, round(thresholds.band_top*height)):min(bottom, round(thresholds.band_bottom*height)),
+                left:right]
+    np.greater(cv2.resize(probability, (width, height))[box], threshold, out=mask[box])
+    _clear_specks(mask, thresholds.min_area_frac*mask.size, thresholds.fallback)
+    return mask
+
+# %% ../nbs/31_postprocess.ipynb #b48c1510
+def write_prediction(
+    image: np.ndarray, # frame, uint8 [H,W]
+    mask: np.ndarray, # its mask, bool [H,W]
+    mask_file: Path, # gets 0 and 255
+    overlay_file: Path | None, # .png or .jpg; None: no overlay
+    write: Callable[[Path, bytes], None] = write_quickly, # path, content
+) -> str: # `file_hash` of the mask
+    "Write a mask, after its overlay. Their folders must exist."
+    if overlay_file: write(overlay_file, encode_overlay(image, mask, overlay_file.suffix))
+    content = encode_mask(mask)
+    write(mask_file, content)
+    return bytes_hash(content)
+
+# %% ../nbs/31_postprocess.ipynb #680dad07
+class FrameTask(NamedTuple):
+    "A frame for a worker process."
+    frame: Path
+    mask_file: Path
+    overlay_file: Path | None
+
+class FrameFacts(NamedTuple):
+    "What is the same for all frames of a run."
+    size: tuple[int, int] # height and width of the network's input
+    threshold: float # above it is bone
+    thresholds: Thresholds # of post-processing
+    owner: int # the main process, whose temporary names are used
+    weights: Path # of the network, for the error if it gives no numbers
+
+class FrameDone(NamedTuple):
+    "What a worker process says about a frame."
+    picture: str = '' # its hash
+    confidence: float = np.nan # see `soft_dice_confidence`
+    mask_sha256: str = '' # `file_hash` of the mask
+    is_empty: bool = False # is there no bone?
+    problem: str = '' # why the frame cannot be read
+
+def network_pixels(
+    image: np.ndarray, # frame, uint8 [H,W]
+    size: tuple[int, int], # height and width of the network's input
+) -> np.ndarray: # float32 [h,w] in [0, 1]
+    "The frame as the network takes it; `image_tensor` gives the same as a tensor. `DataError` for any other array."
+    return cv2.resize(require_frame(image), size[::-1]).astype(np.float32)/255
+
+def mean_probability(
+    logits: np.ndarray, # float32 [1,h,w]; or [2,h,w], of the frame and of its mirror image
+    weights: Path, # where they come from, for the error
+) -> np.ndarray: # float32 [h,w]
+    "Probability of bone. `DataError` for logits that are not a number."
+    if np.isnan(logits.min()):                        # nan is above no threshold: the masks would be blank
+        raise DataError(f'The network of {weights} gives values that are not a number. Predict on the CPU, '
+                        'which computes with more digits, or train it again.')
+    if len(logits) == 1: return expit(logits[0])
+    return (expit(logits[0]) + expit(logits[1])[..., ::-1])/2
+
+def predict_frame(
+    task: FrameTask, # the frame, and where its results go
+    compute: Callable[[np.ndarray], np.ndarray], # float32 [h,w] -> logits, float32 [maps,h,w]
+    facts: FrameFacts, # of the run
+) -> FrameDone:
+    "All that a worker process does with a frame; see `Workers`."
+    def write(path, content): temporary_name(path, facts.owner).write_bytes(content)
+    cv2.setNumThreads(1)
+    try:
+        content = picture_bytes(task.frame)
+        image = gray_of(content, task.frame)
+    except DataError as e: return FrameDone(problem=str(e))
+    probability = mean_probability(compute(network_pixels(image, facts.size)), facts.weights)
+    mask = mask_from_probability(probability, image.shape, facts.threshold, facts.thresholds)
+    sha256 = write_prediction(image, mask, task.mask_file, task.overlay_file, write)
+    sure = soft_dice_confidence(probability, mask)
+    return FrameDone(bytes_hash(content), sure, sha256, not mask.any())

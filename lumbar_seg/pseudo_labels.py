@@ -193,6 +193,8 @@ def pseudo_label(
     tta: bool = False, # average over each frame and its mirror image; takes twice as long
     part: str | None = None, # only a part of the frames, 2/8; at the end, a run without it makes the table
     ray: str | None = None, # predict on a Ray cluster: auto or HOST:PORT; without an address: Ray on this machine
+    overlays: str = 'png', # png; or jpeg, a third of the bytes but not exact
+    no_overlays: bool = False, # write masks alone; overlays can be made later, by the command without this option
 ) -> PseudoReport:
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
     paths, own_part = Paths(root), parse_part(part)
@@ -204,7 +206,7 @@ def pseudo_label(
         edited = _edited_flags(paths)                             # a damaged table is reported before hours of work
         let_others_start()
         bulk = predict_files(predictor, files, paths.masks_pseudo, paths.overlays_pseudo, thresholds, batch_size,
-                             replace, source, own_part, ray)
+                             replace, source, own_part, ray, overlays='none' if no_overlays else overlays)
         bulk.failed += failed
         keep_maker_record(paths.masks_pseudo, predictor.record)
         if own_part: return PseudoReport(bulk, None, thresholds)

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['MIN_CACHED', 'CACHE', 'RecordedSize', 'PACK_RECORD', 'PACK_WEIGHTS', 'PACK_THRESHOLDS', 'PACK_CARD', 'PACK_ONNX',
            'MAX_RECORD_MB', 'PACK_MEMBERS', 'RECORDED_PACKAGES', 'OVERLAPS', 'MAKER_FILE', 'RESUME_IGNORES',
-           'LONG_ENTRIES', 'SHOWN_LISTS', 'RUN_COLUMNS', 'file_hash', 'pixel_hash', 'picture_hash', 'cached_hashes',
-           'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash', 'mask_pixels_hash', 'content_hash',
-           'pairs_record', 'mask_extent', 'join_extents', 'set_extent', 'ListRecord', 'ExtentRecord', 'DataRecord',
-           'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord', 'record_path', 'read_record', 'Pack',
-           'is_pack', 'read_pack', 'weights_hash', 'is_record_of', 'without_folders', 'weights_record', 'find_record',
-           'record_beside', 'keep_other_record', 'is_finished', 'recorded_img_size', 'recorded_threshold',
-           'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions',
-           'utc_now', 'init_record', 'past_records', 'init_notes', 'frame_hashes', 'is_among', 'lost_frames_note',
-           'training_overlap', 'RunRecord', 'read_run', 'made_by', 'keep_maker_record', 'maker_record', 'model_overlap',
-           'teacher_overlap', 'mask_maker_records', 'teacher_record', 'teacher_note', 'run_identity', 'run_differences',
-           'flat_record', 'list_runs']
+           'LONG_ENTRIES', 'SHOWN_LISTS', 'RUN_COLUMNS', 'file_hash', 'bytes_hash', 'pixel_hash', 'picture_hash',
+           'cached_hashes', 'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash', 'mask_pixels_hash',
+           'content_hash', 'pairs_record', 'mask_extent', 'join_extents', 'set_extent', 'ListRecord', 'ExtentRecord',
+           'DataRecord', 'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord', 'record_path', 'read_record',
+           'Pack', 'is_pack', 'read_pack', 'weights_hash', 'is_record_of', 'without_folders', 'weights_record',
+           'find_record', 'record_beside', 'keep_other_record', 'is_finished', 'recorded_img_size',
+           'recorded_threshold', 'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data',
+           'code_commit', 'versions', 'utc_now', 'init_record', 'past_records', 'init_notes', 'frame_hashes',
+           'is_among', 'lost_frames_note', 'training_overlap', 'RunRecord', 'read_run', 'made_by', 'keep_maker_record',
+           'maker_record', 'model_overlap', 'teacher_overlap', 'mask_maker_records', 'teacher_record', 'teacher_note',
+           'run_identity', 'run_differences', 'flat_record', 'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
 import contextlib
@@ -49,7 +49,13 @@ def file_hash(
     path: Path, # any file
 ) -> str: # 64 hex digits
     "SHA-256 of the file's content."
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return bytes_hash(Path(path).read_bytes())
+
+def bytes_hash(
+    content: bytes, # of a file
+) -> str: # 64 hex digits
+    "`file_hash` of a file whose content is in memory."
+    return hashlib.sha256(content).hexdigest()
 
 # %% ../nbs/04_records.ipynb #d39603c3
 def pixel_hash(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEMPORARY', 'CSV_ADVICE', 'QUOTES_ADVICE', 'MAX_MEMBERS', 'MAX_GROWTH', 'NO_LOCKS', 'temporary_name', 'sync_to_disk',
-           'atomic_write', 'write_text', 'json_text', 'write_json', 'read_text', 'json_content', 'read_json',
-           'harmless', 'as_given', 'csv_text', 'csv_rows', 'read_table', 'is_there', 'describe_error',
+           'atomic_write', 'write_quickly', 'write_text', 'json_text', 'write_json', 'read_text', 'json_content',
+           'read_json', 'harmless', 'as_given', 'csv_text', 'csv_rows', 'read_table', 'is_there', 'describe_error',
            'checked_settings', 'checked_content', 'read_checked', 'archive_names', 'read_archive', 'set_aside',
            'setting_aside', 'new_folders', 'write_keeping', 'remove_temporaries', 'exclusive', 'require_space',
            'temporary_folder', 'table_to_append', 'appended_rows']
@@ -48,9 +48,10 @@ TEMPORARY = r'\.(.+)\.(\d+)\.tmp(\.\w+)?'       # such as `.scores.4711.tmp.csv`
 
 def temporary_name(
     path: Path, # final path
+    process: int | None = None, # number of the process that it belongs to; default: this one
 ) -> Path:
     "Temporary path next to `path`, different for each process."
-    return path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+    return path.with_name(f'.{path.stem}.{process or os.getpid()}.tmp{path.suffix}')
 
 # %% ../nbs/01_storage.ipynb #7f35ab53
 def sync_to_disk(
@@ -84,6 +85,21 @@ def atomic_write(
         if e.filename is None or str(temporary) in named: e.filename = str(path)       # a full disk gives no name
         raise
     finally: temporary.unlink(missing_ok=True)
+
+# %% ../nbs/01_storage.ipynb #c2371b46
+def write_quickly(
+    path: Path, # final path; its folder must exist
+    content: bytes, # of the file
+):
+    "Write `content` whole or not at all, without waiting for the disk. `OSError` that names `path` if this fails."
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, 'wb') as f: f.write(content)
+        os.replace(temporary, path)
+    except BaseException as e:
+        with contextlib.suppress(OSError): os.unlink(temporary)
+        if isinstance(e, OSError): e.filename = str(path)
+        raise
 
 # %% ../nbs/01_storage.ipynb #f3689fef
 def write_text(
@@ -158,13 +174,14 @@ def read_json(
 # %% ../nbs/01_storage.ipynb #c1a61f3c
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?')
 _RUNS = r"'* *[=+\-@\uff1d\uff0b\uff0d\uff20]"                   # the last four are their wide forms
+_RISKY = re.compile('[=+\\-@\uff1d\uff0b\uff0d\uff20]')           # found quickly, and most cells have none
 _TO_GUARD, _GUARDED = (re.compile(rf"(^|[;\t\r\n]){mark}({_RUNS})") for mark in ('', "'"))
 
 def harmless(
     cell, # of a table; anything but text is returned as it is
 ):
     "The cell with an apostrophe in front of whatever a spreadsheet program would run. `as_given` takes it away."
-    if not isinstance(cell, str) or _NUMBER.fullmatch(cell): return cell
+    if not isinstance(cell, str) or not _RISKY.search(cell) or _NUMBER.fullmatch(cell): return cell
     return _TO_GUARD.sub(r"\1'\2", cell)
 
 def as_given(

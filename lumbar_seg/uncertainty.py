@@ -15,7 +15,8 @@ import pandas as pd
 
 from .layout import DataError
 from .images import require_list
-from .prediction import CONFIDENCE, require_probability
+from .postprocess import require_probability
+from .prediction import CONFIDENCE
 
 # %% ../nbs/36_uncertainty.ipynb #274e0268
 def entropy_map(

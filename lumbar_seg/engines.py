@@ -30,7 +30,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from .layout import DataError, Paths, image_files
+from .layout import DataError, Paths
 from .storage import exclusive, json_text, read_json, sync_to_disk, temporary_name, write_json
 from .images import read_gray
 from .frames import MaskFiles, frame_groups, read_pair

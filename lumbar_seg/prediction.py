@@ -40,7 +40,7 @@ from .cluster import ray_cluster, shared_folders, work_on_ray
 from .workers import ON_LINUX, Slots, Workers, worker_results
 from .runtime import BatchParts, cores, pick_device
 from .viz import OVERLAYS, encode_overlay, overlay, show_grid
-from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, image_tensor, input_size
+from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, input_size
 from .losses import PROBABILITY_THRESHOLD
 from .models import input_channels, input_multiple, load_checkpoint
 from .models import missing_weights, model_problem, recorded_network, weights_in

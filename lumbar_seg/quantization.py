@@ -22,7 +22,7 @@ from .display import progress
 from .splits import read_splits
 from .dataset import UltrasoundBoneDataset, image_tensor
 from .models import load_checkpoint
-from .engines import INT8, Gate, OpenVINOEngine, compare_masks, converted_path, has_openvino
+from .engines import Gate, OpenVINOEngine, compare_masks, converted_path, has_openvino
 from .engines import openvino_network, quiet_openvino, read_openvino, require_squares, save_openvino
 from .engines import with_engine
 from .prediction import Predictor, find_weights

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_PARTS', 'PART_WAIT', 'RAY_EXTRA', 'LOCAL', 'ANSWER_SECONDS', 'HEALTH_SECONDS', 'MAX_WORKER_CORES', 'ROUNDS',
            'Part', 'parse_part', 'shared_folders', 'part_file', 'all_part_files', 'quiet_ray', 'require_answer',
-           'require_health', 'ray_cluster', 'Workers', 'plan_workers', 'Job', 'Done', 'is_address', 'addresses_in',
+           'require_health', 'ray_cluster', 'WorkerPlan', 'plan_workers', 'Job', 'Done', 'is_address', 'addresses_in',
            'file_content', 'work_on_ray', 'call_on_ray']
 
 # %% ../nbs/18_cluster.ipynb #5add442b
@@ -223,7 +223,7 @@ def ray_cluster(
 # %% ../nbs/18_cluster.ipynb #05dc4760
 MAX_WORKER_CORES = 4
 
-class Workers(NamedTuple):
+class WorkerPlan(NamedTuple):
     "The workers of a job."
     count: int
     cores: int # of each
@@ -233,7 +233,7 @@ def plan_workers(
     machines: list[dict[str, float]], # what each has: CPU, GPU
     device: str = 'auto', # auto, cpu or cuda
     most: int | None = None, # workers that there is work for
-) -> Workers: # `DataError` if there is no processor or, with cuda, no GPU
+) -> WorkerPlan: # `DataError` if there is no processor or, with cuda, no GPU
     "How many workers to start, and how large."
     with_gpu = [m for m in machines if m.get('GPU', 0) >= 1 and m.get('CPU', 0) >= 1]
     if device.startswith('cuda') and not with_gpu:
@@ -246,7 +246,7 @@ def plan_workers(
         if not found: raise DataError('No machine of the Ray cluster offers a processor (ray start --num-cpus).')
         cores = min(MAX_WORKER_CORES, *found)
         count, gpus = sum(n//cores for n in found), 0
-    return Workers(count if most is None else max(1, min(count, most)), cores, gpus)
+    return WorkerPlan(count if most is None else max(1, min(count, most)), cores, gpus)
 
 # %% ../nbs/18_cluster.ipynb #f8917d8b
 class Job(NamedTuple):

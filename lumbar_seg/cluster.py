@@ -262,6 +262,7 @@ class Done(NamedTuple):
     unread: dict[str, str] # name of each file that could not be read -> why
     lost: bool = False # no worker finished it: each died over it
 
+# %% ../nbs/18_cluster.ipynb #f8917d8c
 def is_address(
     file: str | Path, # of a file
 ) -> bool:

@@ -160,6 +160,7 @@ class CudaEngine:
         self.done.synchronize()
         return self.output.numpy()[:len(part)].copy()
 
+# %% ../nbs/33_engines.ipynb #1191e8b8
 def torch_engine(
     model: nn.Module, # network in eval mode
     where: torch.device, # where to compute

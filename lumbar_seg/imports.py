@@ -799,6 +799,7 @@ def _entry_for(outcome, run, sha256):
         'masks': '' if outcome.masks is None else outcome.masks, 'label': outcome.label}      # not as it was typed
     return [facts[column] for column in _IMPORT_COLUMNS]
 
+# %% ../nbs/17_imports.ipynb #318fa0fe
 class _Batch:
     "Recordings whose frames are written, but not in their places yet."
     def __init__(self, paths):
@@ -1023,6 +1024,7 @@ def _about_size(recording, outcome, settings):
         outcome.doubts.append(f'says {_size_cell(own)} mm a pixel itself, so --pixel-size was not used for it. If that '
                               'is wrong: correct the column pixel_size_mm of frames.csv.')
 
+# %% ../nbs/17_imports.ipynb #98fd8dbc
 def _masks_along(recording, outcome, settings):
     "The `MasksAlong` of a recording; None if there are none."
     if recording.masks is None: return None
@@ -1049,6 +1051,7 @@ def _take(recording, outcome, sha256, before, run):
         group=outcome.group, owner_from=outcome.owner_from, salt=_fingerprint(run.salt), kept='',
         folder=outcome.folder, recording=outcome.recording, masks='yes' if recording.masks else '')
 
+# %% ../nbs/17_imports.ipynb #98fd8dbd
 def _import_one(recording, run):
     "Import one recording, or only look at it in a dry run. Returns its `Outcome`."
     outcome = Outcome(recording.path, kind=recording.kind, notes=list(recording.notes), expected=recording.count or 0)
@@ -1183,6 +1186,7 @@ def _one_by_one(report, names):
 
 def _of(n): return f'({n} recordings) ' if n > 1 else ''
 
+# %% ../nbs/17_imports.ipynb #141ef6ae
 def _notes(report, names):
     "What was passed over or assumed: a line for each note, with the number of recordings that it is about."
     count = defaultdict(int)

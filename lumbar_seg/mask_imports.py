@@ -737,6 +737,7 @@ class _NoFrame(DataError):
         hint = f', but {meant}: upper and lower case or the Unicode form differ' if meant else ''
         super().__init__(f'no frame has this name{hint}')
 
+# %% ../nbs/56_mask_imports.ipynb #014a6342
 class _FrameIndex:
     "The frames of a data folder by their names."
     def __init__(self, paths):
@@ -806,6 +807,7 @@ def _listed_labels(labels):
     named = ', '.join(name or 'what has no label' for name in labels)
     return f'Taken for bone: {named}.' if labels else 'It has no label.'
 
+# %% ../nbs/56_mask_imports.ipynb #d8a5057b
 @dataclass
 class MaskImportReport:
     "What `import_masks` did, or would do."

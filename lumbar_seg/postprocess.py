@@ -286,6 +286,7 @@ class FrameDone(NamedTuple):
     is_empty: bool = False # is there no bone?
     problem: str = '' # why the frame cannot be read
 
+# %% ../nbs/31_postprocess.ipynb #a8c5629f
 def network_pixels(
     image: np.ndarray, # frame, uint8 [H,W]
     size: tuple[int, int], # height and width of the network's input

@@ -175,10 +175,15 @@ class _Run:
         self.step += 1
 
 # %% ../nbs/25_training.ipynb #e57ce8d9
+def _variation(config, data):
+    "How the frames are varied, and their aspect, which only that needs."
+    if config.augment == 'none': return AUGMENTATIONS['none'], 1.
+    return AUGMENTATIONS[config.augment], mean_aspect([frame for frame, _ in data.files])
+
 def _augmentation(config, data):
     "A function that augments a batch of these frames; None for no augmentation."
     if config.augment == 'none': return None
-    how, aspect = AUGMENTATIONS[config.augment], mean_aspect([frame for frame, _ in data.files])
+    how, aspect = _variation(config, data)
     def augment(images, masks): return augment_batch(images, masks, how, aspect)
     return augment
 
@@ -490,8 +495,8 @@ def _on_device(run):
     data, config = run.loaders.train.dataset, run.config
     resident = frames_on(run.device, data)
     if resident is None: return None
-    aspect = mean_aspect([frame for frame, _ in data.files])
-    sources = [Source(*resident, make_loss(config.loss, config.alpha), AUGMENTATIONS[config.augment], aspect)]
+    how, aspect = _variation(config, data)
+    sources = [Source(*resident, make_loss(config.loss, config.alpha), how, aspect)]
     if run.extra: sources.append(run.extra.source(run.device))
     return DeviceTraining(run.model, sources, run.optimizer, run.half, run.scaler, run.averaged)
 

@@ -75,6 +75,7 @@ def _serve_connection(connection, memory):
             connection.send(message)
     except (EOFError, ConnectionError): return
 
+# %% ../nbs/19_workers.ipynb #f54fd594
 def _serve(memory, descriptors):
     "What a worker runs: a thread for each connection."
     threads = [threading.Thread(target=_serve_connection, args=(Connection(descriptor), memory))
@@ -82,6 +83,7 @@ def _serve(memory, descriptors):
     for thread in threads: thread.start()
     for thread in threads: thread.join()
 
+# %% ../nbs/19_workers.ipynb #56c8c3f0
 def serve(
     module: str, # that the function is in
     n_threads: int, # of each worker
@@ -116,6 +118,7 @@ class _Lane:
         self.connection = connection
         self.task = self.picture = self.answer = None                # the task that it is working on, and its slot
 
+# %% ../nbs/19_workers.ipynb #53112686
 class Workers:
     "Processes that call a function for each task. Use it in a `with` block, which ends them."
     def __init__(self,
@@ -165,6 +168,7 @@ class Workers:
         try: self.parent.wait(30)
         except subprocess.TimeoutExpired: self.parent.kill()
 
+# %% ../nbs/19_workers.ipynb #03bdd9c8
 def _start_workers(module, threads, memory, descriptors):
     "The parent of all workers. It looks for modules where this process does, and first of all for this package."
     package = Path(importlib.util.find_spec('lumbar_seg').origin).parents[1]

@@ -496,7 +496,7 @@ def _follow(self: MaskBrowser, by: int):
 @patch
 def _network(self: MaskBrowser):
     "The network that made the masks of this source. `DataError` if its weights are not there."
-    from lumbar_seg.prediction import Predictor                          # loads PyTorch
+    from lumbar_seg.predictor import Predictor
     if self.predictor is None:
         made = made_by(self.source.masks) or made_by(self.paths.masks_pred) or made_by(self.paths.masks_pseudo)
         if not made: raise DataError('No network has made masks here. Run `lumbar_seg predict` first.')

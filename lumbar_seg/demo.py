@@ -23,7 +23,8 @@ from .splits import audit_splits, make_splits
 from .dataset import UltrasoundBoneDataset
 from .training import recipe, train
 from .analysis import analyze_masks
-from .prediction import Predictor, predict_folder
+from .predictor import Predictor
+from .prediction import predict_folder
 from .pseudo_labels import pseudo_label, pseudo_training_list
 from .report import Report, evaluate_and_report
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .display import progress
-from .runtime import BatchParts, is_out_of_memory, memory_layout
+from .runtime import PROBABILITY_THRESHOLD, BatchParts, is_out_of_memory, memory_layout
 from .dataset import UltrasoundBoneDataset
 from .augment import Augmentation, Variations, apply_variations, draw_variations
-from .losses import PROBABILITY_THRESHOLD, batch_dice
+from .losses import batch_dice
 
 # %% ../nbs/24_epochs.ipynb #8b32b900
 def forward(

@@ -27,16 +27,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import SETTINGS_FILE, DataError, Paths, natural_key, recorded_path, recorded_text
-from .layout import require_folder, unread_lines
+from .layout import SETTINGS_FILE, DataError, Paths, natural_key, recorded_path, recorded_text, require_folder
+from .layout import unread_lines
 from .storage import csv_text, exclusive, json_text, new_folders, read_json, read_table, write_json
 from .storage import write_text
 from .images import read_mask, require_mask, write_mask
 from .frames import MaskFiles, NameProblem, column_hints, folder_masks, frame_files, frame_groups, frame_sizes
 from .frames import frame_stem, group_note, mask_settings, pair_files, read_pair
-from .records import OVERLAPS, RUN_FILE, file_hash, fingerprint, is_among, is_finished, join_lists, made_by
-from .records import maker_record, pairs_record, read_run, text_hash, training_facts
-from .records import init_notes, lost_frames_note, mask_hashes, training_overlap, utc_now, versions
+from .records import OVERLAPS, RUN_FILE, file_hash, find_weights, fingerprint, init_notes, is_among
+from .records import is_finished, join_lists, lost_frames_note, made_by, maker_record, mask_hashes
+from .records import pairs_record, read_run, text_hash, training_facts, training_overlap, utc_now, versions
 from .records import weights_hash
 from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
@@ -48,8 +48,8 @@ from .metrics import BOUNDARY_WIDTH, CURVE_TOLERANCES, MIN_INTERVAL_GROUPS, TOLE
 from .metrics import bootstrap_ci, f1_curve, frame_scores, unit_of
 from .postprocess import FROM_FILE, Thresholds
 from .analysis import mask_measures
-from .prediction import CONFIDENCE, DONE_FILE, Prediction, Predictor, done_frames, find_weights
-from .prediction import predict_on_ray, read_confidence
+from .predictor import Prediction, Predictor
+from .prediction import CONFIDENCE, DONE_FILE, done_frames, predict_on_ray, read_confidence
 
 # %% ../nbs/40_evaluation.ipynb #c53fdbf4
 def measures_in(
@@ -208,7 +208,7 @@ def model_segmenter(
     if predictor.weights.resolve().parent != paths.models.resolve(): name += f'_{_letters(predictor.weights)}'
     facts = {'weights': recorded_path(predictor.weights, paths), 'weights_sha256': weights_hash(predictor.weights),
              'threshold': thresholds.probability or predictor.threshold, 'img_size': predictor.img_size,
-             'thresholds': asdict(thresholds), 'thresholds_from': source, 'raw': raw, 'device': str(predictor.device)}
+             'thresholds': asdict(thresholds), 'thresholds_from': source, 'raw': raw, 'device': predictor.device}
     if tta: facts['tta'] = True
 
     def predict(frame, image): return predictor.predict([image], thresholds)[0]

@@ -6,9 +6,8 @@
 __all__ = ['HUB_SWITCHES', 'UNETS', 'ENCODER_LIST', 'DILATED', 'MODELS', 'BASE_CH', 'SAVE_ADVICE', 'FIRST_BYTES', 'WRAPPERS',
            'ANCHORS', 'MAX_NETWORKS', 'DECODERS', 'WITH_ATTENTION', 'MAX_WIDTH', 'UNUSED', 'MIN_TAKEN', 'SimpleUNet',
            'quiet_hub', 'encoder_network', 'encoder_names', 'input_channels', 'size_problem', 'model_problem',
-           'build_model', 'Ensemble', 'save_tensors', 'write_checkpoint', 'save_checkpoint', 'weights_in',
-           'missing_weights', 'input_multiple', 'recorded_network', 'read_state_dict', 'load_checkpoint', 'check_init',
-           'start_from']
+           'build_model', 'Ensemble', 'save_tensors', 'write_checkpoint', 'save_checkpoint', 'input_multiple',
+           'recorded_network', 'read_state_dict', 'load_checkpoint', 'check_init', 'start_from']
 
 # %% ../nbs/23_models.ipynb #f9a39e7f
 import contextlib
@@ -34,9 +33,9 @@ from torch.nn import functional as F
 
 from .layout import DataError, Paths
 from .storage import atomic_write, json_text
-from .records import PACK_WEIGHTS, file_hash, init_record, is_pack, keep_other_record, read_pack
-from .records import record_beside, record_path, weights_hash
-from .dataset import input_size
+from .records import PACK_WEIGHTS, file_hash, init_record, is_pack, keep_other_record, missing_weights
+from .records import read_pack, record_beside, record_path, weights_hash
+from .runtime import input_size
 
 # %% ../nbs/23_models.ipynb #603401e6
 def _block(c_in, c_out):
@@ -351,29 +350,6 @@ def _kind_of_file(path):
     is_onnx = path.suffix.lower() == '.onnx' or (start[:1] == b'\x08' and start[2:3] in (b'\x12', b':', b'B'))
     if is_onnx: return f'an ONNX network: a graph without the names of its weights. {SAVE_ADVICE}'
     return ''
-
-# %% ../nbs/23_models.ipynb #2c8ba23f
-_NOT_OFFERED = re.compile(r'.*(\.before-\d+-\d+|_fold\d+of\d+)')
-
-def weights_in(
-    folder: Path, # such as models/; may be missing
-) -> list[Path]: # in the order of their names
-    """The files of weights in a folder, without those that were set aside and those of single folds. Where there are
-    none: the packs."""
-    def offered(ending):
-        files = sorted(Path(folder).glob(f'*{ending}')) if Path(folder).is_dir() else []
-        return [file for file in files if not _NOT_OFFERED.match(file.stem)]
-    return offered('.pth') or [file for file in offered('.zip') if is_pack(file)]
-
-def missing_weights(
-    path: Path, # weights that do not exist
-) -> str: # for a `DataError`
-    "Which weights are missing, which there are in their place, and what to do."
-    others, here = [file.name for file in weights_in(path.parent)], Path(path.name)
-    if here.is_file(): return f'There are no weights {path}. For the file in the current folder, write ./{here}.'
-    if not others: return f'There are no weights {path}. Train a model first: `lumbar_seg train`.'
-    return (f'There are no weights {path}. The folder has: {", ".join(others)}. Name one of these (--weights), or '
-            'train a model: `lumbar_seg train`.')
 
 # %% ../nbs/23_models.ipynb #23a0b107
 def _why_not_opened(error, path):

@@ -18,14 +18,14 @@ from .layout import DataError, Paths, image_files
 from .storage import appended_rows, exclusive, table_to_append
 from .images import read_gray
 from .frames import folder_masks, frame_files, frame_groups, frame_stem
-from .records import RUN_FILE, file_hash, read_run
+from .records import RUN_FILE, file_hash, find_weights, missing_weights, read_run
 from .display import progress
 from .duplicates import similar_pairs
 from .selection import TOP_N, Selection, held_out_frames, propose, require_count, selectable_frames
-from .models import missing_weights
 from .postprocess import Thresholds
-from .prediction import BATCH_FRAMES, CONFIDENCE, DONE_FILE, Predictor, differing_entries, done_frames
-from .prediction import find_weights, frame_workers, prediction_run, read_confidence
+from .predictor import Predictor, prediction_run
+from .prediction import BATCH_FRAMES, CONFIDENCE, DONE_FILE, differing_entries, done_frames, frame_workers
+from .prediction import read_confidence
 
 # %% ../nbs/38_next_frames.ipynb #2c7ac695
 def _twin(name, alike, drawn, chosen, waiting):
@@ -131,7 +131,7 @@ def measure_confidence(
     known = _of_masks(paths, run) | _of_earlier_choices(paths, run)
     confidence = {frame: known[picture] for frame, picture in pictures.items() if picture in known}
     todo, unreadable = [frame for frame in frames if frame not in confidence], []
-    size = BATCH_FRAMES[predictor.device.type]
+    size = BATCH_FRAMES[predictor.device]
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
     paths.to_label.mkdir(parents=True, exist_ok=True)
 

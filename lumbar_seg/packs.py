@@ -29,17 +29,18 @@ from .layout import DataError, Paths, image_files
 from .storage import json_text, read_text, require_space, setting_aside
 from .images import read_gray, read_shape
 from .frames import frame_groups, pixel_sizes
-from .records import PACK_CARD, PACK_ONNX, PACK_RECORD, PACK_THRESHOLDS, PACK_WEIGHTS, RUN_FILE
-from .records import RESUME_IGNORES, WeightsRecord, is_among, is_finished, is_pack, read_run
+from .records import PACK_CARD, PACK_ONNX, PACK_RECORD, PACK_THRESHOLDS, PACK_WEIGHTS, RESUME_IGNORES
+from .records import RUN_FILE, WeightsRecord, find_weights, is_among, is_finished, is_pack, read_run
 from .records import recorded_img_size, recorded_threshold, utc_now, versions, weights_hash
-from .phantom import evenly_spaced
+from .runtime import input_size
 from .recordings import require_extra
-from .dataset import image_tensor, input_size
+from .phantom import evenly_spaced
+from .dataset import image_tensor
 from .models import load_checkpoint
 from .training import TrainConfig
-from .postprocess import Thresholds
 from .engines import exported_program
-from .prediction import Predictor, find_weights
+from .postprocess import Thresholds
+from .predictor import Predictor
 from .evaluation import Evaluation, measure_title, read_evaluation
 
 # %% ../nbs/43_packs.ipynb #636d898b

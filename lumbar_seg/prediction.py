@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLANK_ADVICE', 'MIN_BF16_FRAMES', 'DONE_FILE', 'CONFIDENCE', 'CONFIDENCE_FILE', 'GPU_THREADS', 'BATCH_FRAMES',
-           'MIN_CORES', 'MIN_PROCESS_FRAMES', 'WORKER_THREADS', 'JOB_FRAMES', 'find_weights', 'settings_notes',
-           'Prediction', 'Predictor', 'BulkReport', 'prediction_run', 'differing_entries', 'in_right_precision',
-           'done_frames', 'read_confidence', 'edited_masks', 'BatchResult', 'predict_batch', 'frame_workers',
-           'start_workers', 'predictor_for_ray', 'load_predictor', 'predict_job', 'mask_job', 'predict_on_ray',
-           'predict_files', 'predict_folder', 'show_predictions']
+           'MIN_CORES', 'MIN_PROCESS_FRAMES', 'WORKER_THREADS', 'JOB_FRAMES', 'BulkReport', 'differing_entries',
+           'in_right_precision', 'done_frames', 'read_confidence', 'edited_masks', 'BatchResult', 'predict_batch',
+           'frame_workers', 'start_workers', 'predictor_for_ray', 'load_predictor', 'predict_job', 'mask_job',
+           'predict_on_ray', 'predict_files', 'predict_folder', 'show_predictions']
 
 # %% ../nbs/34_prediction.ipynb #6e30e754
 import contextlib
@@ -16,248 +15,30 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from fastcore.basics import patch
-from torch import nn
 
 from .layout import DataError, Paths, image_files
-from .storage import appended_rows, json_text, new_folders, require_space, table_to_append
-from .storage import temporary_name, write_json, write_quickly
-from .images import gray_of, picture_bytes, read_gray, read_mask, require_frame, require_list, write_mask
+from .storage import appended_rows, json_text, new_folders, require_space, table_to_append, temporary_name
+from .storage import write_json, write_quickly
+from .images import gray_of, picture_bytes, read_gray, read_mask, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
-from .records import RUN_FILE, bytes_hash, file_hash, frame_hashes, is_among, keep_maker_record, read_run
-from .records import record_path
-from .records import recorded_img_size, recorded_threshold, weights_hash
+from .records import RUN_FILE, bytes_hash, file_hash, find_weights, keep_maker_record, read_run, record_path
+from .records import weights_hash
 from .display import progress, some_of
-from .cluster import Job, Part, addresses_in, all_part_files, file_content, parse_part, part_file
-from .cluster import ray_cluster, shared_folders, work_on_ray
-from .workers import ON_LINUX, Slots, Workers, worker_results
-from .runtime import BatchParts, cores, pick_device
+from .runtime import cores, device_kind, input_size
 from .viz import OVERLAYS, encode_overlay, overlay, show_grid
-from .dataset import IMG_SIZE, UltrasoundBoneDataset, checked_size, input_size
-from .losses import PROBABILITY_THRESHOLD
-from .models import input_channels, input_multiple, load_checkpoint
-from .models import missing_weights, model_problem, recorded_network, weights_in
-from .training import DEFAULT_RECIPE, RECIPES
+from .cluster import Job, Part, addresses_in, all_part_files, file_content, parse_part, part_file, ray_cluster
+from .cluster import shared_folders, work_on_ray
+from .workers import ON_LINUX, Slots, Workers, worker_results
+from .engines import BF16, CONVERTED, TORCH_BF16, has_bf16
 from .metrics import dice
-from .postprocess import FrameFacts, FrameTask, Thresholds, mask_from_probability, mean_probability
-from .postprocess import network_pixels, predict_frame, soft_dice_confidence, thresholds_for
-from .postprocess import write_prediction
-from .engines import BF16, CONVERTED, GATE_FRAMES, GRAPH_FRAMES, MIN_SPEEDUP, TORCH_BF16, bf16_verdict
-from .engines import has_bf16, make_engine, speedup, verdict_line, with_engine, within_limits
-from .engines import without_bf16
-
-# %% ../nbs/34_prediction.ipynb #5033ca1b
-def _default_weights(paths, recipe):
-    "The weights of a recipe, or else the only ones there are. `DataError` if there are several others."
-    usual = paths.models/RECIPES[recipe].weights
-    others = weights_in(paths.models)
-    if usual.exists() or not others: return usual
-    if len(others) > 1: raise DataError(missing_weights(usual))
-    print(f'note: there is no {usual.name}, so {others[0].name} is used, the only weights in {paths.models}.')
-    return others[0]
-
-# %% ../nbs/34_prediction.ipynb #d7368d6e
-def find_weights(
-    paths: Paths, # data layout
-    weights: str | Path | None, # the name of a file in models/, or a path; None for the recipe's, or the only ones
-    recipe: str = DEFAULT_RECIPE, # of `RECIPES`
-) -> Path: # may be missing
-    """Where the weights, or a pack of them, are: a name alone means models/, and a path means that path. `DataError` if
-    none are named, those of the recipe are missing and there are several others."""
-    if weights is None: return _default_weights(paths, recipe)
-    is_name = Path(weights).name == str(weights)
-    return paths.models/weights if is_name else Path(weights)
-
-# %% ../nbs/34_prediction.ipynb #d7e085b4
-def _require_settings(img_size, threshold, network):
-    "`DataError` for a size or a threshold that this network cannot be used with."
-    multiple = input_multiple(network)
-    height, width = input_size(img_size)
-    if height % multiple or width % multiple:
-        raise DataError(f'img_size must be divisible by {multiple} for this network, not {img_size}.')
-    is_number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
-    if not is_number or not 0 < threshold < 1:
-        raise DataError(f'threshold must be a probability between 0 and 1, such as 0.5, not {threshold!r}.')
-
-def _require_size(record, img_size):
-    "`DataError` for a size that the network of this record cannot take: some want one size, or a smallest one."
-    name = recorded_network(record)
-    problem = model_problem(name, img_size) if name else ''
-    if problem: raise DataError(f'img_size: {problem}.')
-
-# %% ../nbs/34_prediction.ipynb #b399db43
-def settings_notes(
-    weights: Path, # a file of weights
-    record: dict, # of the weights; may be empty
-    given: dict, # img_size and threshold as the user gave them; None where not given
-    used: dict, # both as they are used
-) -> list[str]: # empty if the record gives both
-    "What was assumed about weights because no record says it, and where a given value contradicts the record."
-    recorded = {'img_size': recorded_img_size(record), 'threshold': recorded_threshold(record)}
-    assumed = [f'{name} {used[name]}' for name in used if given[name] is None and recorded[name] is None]
-    if not record: assumed.append('the default thresholds of post-processing if there is no thresholds.json')
-    lines = []
-    if assumed:
-        why = 'their record does not say' if record else 'there is no record beside these weights'
-        options = ' and '.join(f'--{name.replace("_", "-")}' for name in used if given[name] is None)
-        advice = f'Put their record (.json) beside them, or give {options}' if options else 'Look at the masks'
-        lines.append(f'{weights.name}: {why}, so this is assumed: {", ".join(assumed)}. {advice}.')
-    for name in used:
-        if given[name] is None or recorded[name] in (None, given[name]): continue
-        lines.append(f'{weights.name}: {name} {given[name]} as given; the record of these weights says '
-                     f'{recorded[name]}.')
-    return lines
-
-# %% ../nbs/34_prediction.ipynb #50ffe1d0
-class Prediction(NamedTuple):
-    "What is known about a frame."
-    mask: np.ndarray # bool [H,W], of the frame's size
-    confidence: float = np.nan # see `soft_dice_confidence`; nan if unknown
-
-# %% ../nbs/34_prediction.ipynb #7c1bf14a
-class Predictor:
-    "A network ready to predict: frames of any size in, masks of that size out."
-    def __init__(self,
-        weights: str | Path, # a `.pth` file, or a pack; see `find_weights`
-        device: str = 'auto', # auto, cpu, cuda or mps
-        img_size: int | str | None = None, # of its input, 256 or 192x288; default: that of its training, else 256
-        engine: str = 'auto', # auto, torch, torch-bf16, openvino, openvino-bf16 or openvino-int8
-        network: nn.Module | None = None, # for weights of a network of your own: an instance to load them into
-        threshold: float | None = None, # probability above which a pixel is bone; default: as recorded, else 0.5
-        tta: bool = False, # average over the frame and its mirror image; takes twice as long
-        paths: Paths | None = None, # data layout, where the record of the weights may lie if it is not beside them
-    ):
-        """Prints what is assumed about weights without a record. `DataError` for weights that cannot be used, or an
-        invalid size or threshold."""
-        self.weights = Path(weights)
-        self.chosen = {'device': device, 'engine': engine, 'network': network}
-        self.device = pick_device(device)
-        model, self.record = load_checkpoint(self.weights, network, paths)
-        given = {'img_size': img_size and checked_size(img_size), 'threshold': threshold}
-        self.given_threshold = threshold
-        if img_size is None: img_size = recorded_img_size(self.record) or IMG_SIZE
-        try: self.img_size = checked_size(img_size)
-        except DataError as e: raise DataError(f'{self.weights} cannot be used: {e}') from e
-        self.threshold = (recorded_threshold(self.record) or PROBABILITY_THRESHOLD) if threshold is None else threshold
-        _require_settings(self.img_size, self.threshold, model)
-        if network is None: _require_size(self.record, self.img_size)
-        used = {'img_size': self.img_size, 'threshold': self.threshold}
-        self.notes = settings_notes(self.weights, self.record, given, used)
-        for note in self.notes: print(f'note: {note}')
-        self.input_size = input_size(self.img_size)
-        self.in_channels = input_channels(model)
-        self.asked_engine, self.paths, self.tta = engine, paths, tta
-        self.verdict = None                      # of the gate, where the engine computes in bfloat16
-        self.engine = make_engine(model, self.weights, self.in_channels, self.img_size, device, engine)
-        self.parts = BatchParts()
-        if engine in (BF16, TORCH_BF16): self._require_bf16(model)
-
-    def thresholds_for(self,
-        paths: Paths | None, # data layout; None if there is no data folder
-    ) -> tuple[Thresholds, str]: # and where they come from
-        """The thresholds of post-processing for these weights in this data folder; see page *Postprocess*. A threshold
-        that was given to the predictor counts more than a probability in thresholds.json."""
-        thresholds, source = thresholds_for(paths, self.record)
-        if self.given_threshold is None or thresholds.probability is None: return thresholds, source
-        source += f' (but not its probability {thresholds.probability}: {self.given_threshold} was given)'
-        return replace(thresholds, probability=None), source
-
-# %% ../nbs/34_prediction.ipynb #a7d1cb22
-@patch
-def _require_bf16(self: Predictor, model):
-    "`DataError` if these weights may not compute in bfloat16."
-    in_bf16, engine = self.engine, without_bf16(self.asked_engine)
-    self.engine = make_engine(model, self.weights, self.in_channels, self.img_size, 'cpu', engine)
-    thresholds, source = self.thresholds_for(self.paths)
-    raw = image_files(self.paths.raw_unlabelled) if self.paths and self.paths.raw_unlabelled.is_dir() else []
-    run = prediction_run(self, thresholds)
-    self.verdict = bf16_verdict(self, run, thresholds, self.paths, raw, source)
-    if self.verdict is None:
-        raise DataError(f'{self.weights} may compute in bfloat16 once its masks were compared with those in 32 bits, '
-                        f'and there are no frames to compare on. Give the data folder (paths), or use {engine}.')
-    if not within_limits(self.verdict): raise DataError(f'{verdict_line(self.verdict)}. Use --engine {engine}.')
-    print(verdict_line(self.verdict))
-    self.engine = in_bf16
-
-# %% ../nbs/34_prediction.ipynb #3c8ea37e
-@patch
-def _compute(self: Predictor, batch):
-    "Logits [B,1,h,w] of frames [B,1,h,w] at the network's size. With `tta`: [B,2,h,w], with those of the mirror image."
-    if self.in_channels > 1: batch = np.repeat(batch, self.in_channels, axis=1)
-    compute = self.engine
-    if not self.tta: return compute(batch)[:, None]
-    return np.stack([compute(batch), compute(batch[..., ::-1])], axis=1)
-
-@patch
-def logits(self: Predictor,
-    pixels: np.ndarray, # frames at the size of the network's input, float32 [B,h,w] in [0, 1]
-) -> np.ndarray: # float32 [B,1,h,w]; with `tta` [B,2,h,w]: those of the frames and of their mirror images
-    "What the network says, in logits. Frames go through it as one batch, or in parts if memory is short."
-    parts = self.parts.run(self._compute, pixels[:, None])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-@patch
-def network_probabilities(self: Predictor,
-    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-) -> np.ndarray: # float32 [B,h,w] in [0, 1]
-    """Probability of bone as the network sees it: at the size of its input. `DataError` for anything but a list of
-    such frames, with the line that converts it, and for a network that gives values that are not a number."""
-    for k, image in enumerate(require_list(images)): require_frame(image, f'images[{k}]')
-    logits = self.logits(np.stack([network_pixels(image, self.input_size) for image in images]))
-    return np.stack([mean_probability(of_frame, self.weights) for of_frame in logits])
-
-@patch
-def probabilities(self: Predictor,
-    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-) -> list[np.ndarray]: # float32 [H,W] in [0, 1], each of its frame's size
-    "Probability of bone in each pixel of the frame. `DataError` as in `network_probabilities`."
-    pairs = zip(self.network_probabilities(images), images, strict=True)
-    return [cv2.resize(small, image.shape[::-1]) for small, image in pairs]
-
-# %% ../nbs/34_prediction.ipynb #0d1529a7
-@patch
-def threshold_of(self: Predictor,
-    thresholds: Thresholds, # of post-processing
-) -> float: # above it is bone
-    "The threshold of probability: that of post-processing if it names one, else that of the predictor."
-    return self.threshold if thresholds.probability is None else thresholds.probability
-
-@patch
-def predict(self: Predictor,
-    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-    thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
-) -> list[Prediction]: # mask and confidence of each frame
-    "Thresholded and post-processed masks, and how sure they are. `DataError` as in `network_probabilities`."
-    if thresholds is None: thresholds, _ = self.thresholds_for(None)
-    threshold = self.threshold_of(thresholds)
-    predictions = []
-    for small, image in zip(self.network_probabilities(images), images, strict=True):
-        mask = mask_from_probability(small, image.shape, threshold, thresholds)
-        predictions.append(Prediction(mask, soft_dice_confidence(small, mask)))
-    return predictions
-
-@patch
-def masks(self: Predictor,
-    images: list[np.ndarray], # frames, uint8 [H,W], of any sizes
-    thresholds: Thresholds | None = None, # of post-processing; default: those recorded with the weights
-) -> list[np.ndarray]: # bool [H,W], each of its frame's size
-    "The masks of `predict`."
-    return [prediction.mask for prediction in self.predict(images, thresholds)]
-
-# %% ../nbs/34_prediction.ipynb #0d3c9197
-@patch
-def trained_on(self: Predictor,
-    frame: Path, # an image file
-) -> bool: # False if there is no record
-    "Was this picture, whatever its name, among the frames that the weights were trained on?"
-    return is_among(frame, frame_hashes(self.record, 'train'))
+from .postprocess import FrameFacts, FrameTask, Thresholds, predict_frame, write_prediction
+from .predictor import GATE_FRAMES, MIN_SPEEDUP, Prediction, Predictor, bf16_verdict, prediction_run, speedup
+from .predictor import verdict_line, with_engine, within_limits
 
 # %% ../nbs/34_prediction.ipynb #0a9c38ce
 BLANK_ADVICE = ('Are these the right weights, and are the frames like those they were trained on? '
@@ -296,25 +77,11 @@ class BulkReport:
         return (f'not done yet, over all parts ({len(self.missing)}): {some_of(self.missing, 3)}. When no part is '
                 'running any more, the command without --part does what is left.')
 
-# %% ../nbs/34_prediction.ipynb #b83b4193
+# %% ../nbs/34_prediction.ipynb #2e8c91a4
 _NO_REPLACE_OF_PARTS = ('With --part, earlier results cannot be replaced: another part may be writing there. Rename '
                         '{} and {}, and start the parts again without --replace.')
 _REPLACE_ADVICE = 'Use --replace (replace=True) to set both folders aside and predict again.'
 
-def prediction_run(
-    predictor: Predictor, # the network
-    thresholds: Thresholds, # of post-processing
-) -> dict: # for `RUN_FILE`
-    "What decides the masks of a run."
-    settings = asdict(thresholds)
-    for name in ('measured_on', 'min_confidence'): del settings[name]          # which change no mask
-    run = {'weights': predictor.weights.name, 'weights_sha256': weights_hash(predictor.weights),
-           'img_size': predictor.img_size, 'threshold': predictor.threshold, 'thresholds': settings}
-    if predictor.engine.precision: run[predictor.engine.precision] = True        # bf16 or int8
-    if predictor.tta: run['tta'] = True
-    return run
-
-# %% ../nbs/34_prediction.ipynb #2e8c91a4
 _CHANGES_NO_MASK = ('engine', 'thresholds_from', 'min_confidence', 'gate', 'overlays')      # entries of run.json
 
 _CHANGES_NO_MASK_EITHER = ('plausible_min', 'plausible_max')                   # among its thresholds
@@ -378,7 +145,7 @@ def in_right_precision(
     source: str = 'the caller', # where the thresholds come from
 ) -> Predictor: # the same, or one in bfloat16
     "The predictor for a run over many frames: see *Prediction*. Prints what the gate found."
-    if predictor.asked_engine != 'auto' or predictor.device.type != 'cpu' or not has_bf16(): return predictor
+    if predictor.chosen['engine'] != 'auto' or predictor.device != 'cpu' or not has_bf16(): return predictor
     begun = {} if replace else read_run(mask_dir)
     if begun and not begun.get('bf16'): return predictor
     return _bf16_if_better(predictor, thresholds, files, source, must=bool(begun))
@@ -528,7 +295,7 @@ def _targets(files, mask_dir, overlay_dir, overlays='png'):
 def _by_threads(predictor, batches, targets, thresholds):
     "Yield each batch with its `BatchResult`, in order."
     def work(batch): return predict_batch(predictor, batch, targets, thresholds)
-    with frame_workers(predictor.device.type) as pool: yield from zip(batches, pool.map(work, batches))
+    with frame_workers(predictor.device) as pool: yield from zip(batches, pool.map(work, batches))
 
 # %% ../nbs/34_prediction.ipynb #a2d83d40
 MIN_CORES = 8                # that worker processes pay for
@@ -536,13 +303,13 @@ MIN_PROCESS_FRAMES = 4000    # to predict; for fewer, their start takes longer t
 WORKER_THREADS = 4           # of each: some read or draw while others wait for the network
 
 def start_workers(
-    device: torch.device, # that the network is on
+    device: str, # kind that the network is on: cpu, cuda or mps
     n_frames: int, # to predict
     processes: int | None = None, # how many to start, 0 for threads; default: as many as the machine gains from
 ) -> Workers: # perhaps none; use it in a `with` block
     "Worker processes for `predict_files`. `DataError` for an invalid number."
     if processes is not None and processes < 0: raise DataError(f'processes must be at least 0, not {processes}.')
-    pays = device.type == 'cuda' and cores() >= MIN_CORES and n_frames >= MIN_PROCESS_FRAMES
+    pays = device == 'cuda' and cores() >= MIN_CORES and n_frames >= MIN_PROCESS_FRAMES
     if processes is None: processes = cores()//2 if pays else 0
     if not ON_LINUX: processes = 0
     return Workers(min(processes, n_frames), WORKER_THREADS, predict_frame.__module__)
@@ -553,6 +320,7 @@ def _name_results(task, owner):
 
 def _by_processes(workers, predictor, batches, targets, thresholds):
     "Yield each frame with its `BatchResult`, as they are finished."
+    from lumbar_seg.torch_engines import GRAPH_FRAMES                       # loads PyTorch
     owner, most = os.getpid(), max(GRAPH_FRAMES, len(batches[0]))
     facts = FrameFacts(predictor.input_size, predictor.threshold_of(thresholds), thresholds, owner,
                        predictor.weights)
@@ -764,7 +532,7 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     _require_room(mask_dir, todo)
     report = BulkReport(mask_dir, predictor.engine.name, source, skipped=[f.name for f in targets if f in finished],
                         failed=own_problems)
-    size = batch_size or BATCH_FRAMES[predictor.device.type]
+    size = batch_size or BATCH_FRAMES[predictor.device]
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
     work = predictor, batches, targets, thresholds
     if ray and todo: results = _by_ray(ray, *work, elsewhere, overlays)
@@ -845,7 +613,7 @@ def predict_folder(
     found = find_weights(paths, weights)
     elsewhere = addresses_in(frames) if frames else None
     files, failed = ([Path(name) for name in elsewhere], []) if frames else predictable_frames(paths)
-    with start_workers(pick_device(device), len(files), 0 if ray else processes) as workers:
+    with start_workers(device_kind(device), len(files), 0 if ray else processes) as workers:
         predictor = Predictor(found, device, img_size, engine, threshold=threshold, tta=tta, paths=paths)
         thresholds, source = predictor.thresholds_for(paths)
         report = predict_files(predictor, files, paths.masks_pred, paths.overlays_pred, thresholds, batch_size,
@@ -866,6 +634,7 @@ def show_predictions(
 ): # a matplotlib figure
     """The first `n` frames of val.txt and of test.txt: frame, truth, prediction, its red overlay, and Dice. Prints
     where the thresholds of post-processing come from."""
+    from lumbar_seg.dataset import UltrasoundBoneDataset                    # loads PyTorch
     paths = Paths(root)
     predictor = Predictor(find_weights(paths, weights), device, img_size, threshold=threshold, tta=tta, paths=paths)
     thresholds, source = predictor.thresholds_for(paths)

@@ -15,20 +15,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .layout import DataError, Paths
+from .layout import SMALL_WEIGHTS, DataError, Paths
 from .storage import csv_text, exclusive, read_table, read_text, setting_aside, write_keeping
 from .images import read_mask, require_mask
-from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note
-from .frames import pair_files, predictable_frames
-from .records import file_hash, keep_maker_record, made_by, maker_record, read_run, teacher_note
+from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note, pair_files
+from .frames import predictable_frames
+from .records import file_hash, find_weights, keep_maker_record, made_by, maker_record, read_run, teacher_note
 from .display import as_html, progress, some_of
 from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, OUTDATED, counting_review, review_state
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
 from .cluster import parse_part, shared_folders
 from .dataset import PROVENANCE, picture_hashes, pseudo_reviews, require_blind_teacher
 from .postprocess import Thresholds, thresholds_for
-from .prediction import CONFIDENCE, DONE_FILE, BulkReport, Predictor, done_frames, edited_masks
-from .prediction import find_weights, predict_files, read_confidence
+from .predictor import Predictor
+from .prediction import CONFIDENCE, DONE_FILE, BulkReport, done_frames, edited_masks, predict_files
+from .prediction import read_confidence
 
 # %% ../nbs/37_pseudo_labels.ipynb #74f7fc6d
 def mask_stats(
@@ -199,7 +200,7 @@ def pseudo_label(
     "Label all frames in `raw_unlabelled/`: `masks_pseudo_small/`, `overlays_pseudo_small/`, `pseudo_stats_small.csv`."
     paths, own_part = Paths(root), parse_part(part)
     files, failed = predictable_frames(paths)
-    predictor = Predictor(find_weights(paths, weights, 'small'), device, img_size, threshold=threshold, tta=tta,
+    predictor = Predictor(find_weights(paths, weights, SMALL_WEIGHTS), device, img_size, threshold=threshold, tta=tta,
                           paths=paths)
     thresholds, source = predictor.thresholds_for(paths)
     with shared_folders(paths.pseudo_stats, part=own_part) as let_others_start:

@@ -17,15 +17,15 @@ import numpy as np
 from .layout import DataError, Paths
 from .storage import exclusive, write_json
 from .images import read_gray, require_list
-from .records import versions, weights_hash
+from .records import find_weights, versions, weights_hash
 from .display import progress
+from .runtime import require_squares
 from .splits import read_splits
 from .dataset import UltrasoundBoneDataset, image_tensor
 from .models import load_checkpoint
-from .engines import Gate, OpenVINOEngine, compare_masks, converted_path, has_openvino
-from .engines import openvino_network, quiet_openvino, read_openvino, require_squares, save_openvino
-from .engines import with_engine
-from .prediction import Predictor, find_weights
+from .engines import OpenVINOEngine, converted_path, has_openvino, openvino_network, quiet_openvino
+from .engines import read_openvino, save_openvino
+from .predictor import Gate, Predictor, compare_masks, with_engine
 
 # %% ../nbs/35_quantization.ipynb #bf0d8745
 def calibration_squares(

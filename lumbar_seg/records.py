@@ -10,12 +10,13 @@ __all__ = ['MIN_CACHED', 'CACHE', 'RecordedSize', 'PACK_RECORD', 'PACK_WEIGHTS',
            'content_hash', 'pairs_record', 'mask_extent', 'join_extents', 'set_extent', 'ListRecord', 'ExtentRecord',
            'DataRecord', 'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord', 'record_path', 'read_record',
            'Pack', 'is_pack', 'read_pack', 'weights_hash', 'is_record_of', 'without_folders', 'weights_record',
-           'find_record', 'record_beside', 'keep_other_record', 'is_finished', 'recorded_img_size',
-           'recorded_threshold', 'recorded_history', 'recorded_dice', 'training_facts', 'join_lists', 'join_data',
-           'code_commit', 'versions', 'utc_now', 'init_record', 'past_records', 'init_notes', 'frame_hashes',
-           'is_among', 'lost_frames_note', 'training_overlap', 'RunRecord', 'read_run', 'made_by', 'keep_maker_record',
-           'maker_record', 'model_overlap', 'teacher_overlap', 'mask_maker_records', 'teacher_record', 'teacher_note',
-           'run_identity', 'run_differences', 'flat_record', 'list_runs']
+           'find_record', 'record_beside', 'keep_other_record', 'weights_in', 'missing_weights', 'find_weights',
+           'is_finished', 'recorded_img_size', 'recorded_threshold', 'recorded_history', 'recorded_dice',
+           'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions', 'utc_now', 'init_record',
+           'past_records', 'init_notes', 'frame_hashes', 'is_among', 'lost_frames_note', 'training_overlap',
+           'RunRecord', 'read_run', 'made_by', 'keep_maker_record', 'maker_record', 'model_overlap', 'teacher_overlap',
+           'mask_maker_records', 'teacher_record', 'teacher_note', 'run_identity', 'run_differences', 'flat_record',
+           'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
 import contextlib
@@ -38,7 +39,7 @@ import pandas as pd
 from pydantic import Field
 from typing_extensions import Required, TypedDict
 
-from .layout import RUN_FILE, DataError, Paths, image_files, require_folder
+from .layout import BEST_WEIGHTS, RUN_FILE, DataError, Paths, image_files, require_folder
 from .storage import appended_rows, archive_names, atomic_write, checked_content, json_content, read_archive
 from .storage import read_checked, read_json, read_text, set_aside, table_to_append, write_json
 from .images import read_gray, require_frame, require_mask
@@ -495,6 +496,51 @@ def keep_other_record(
     described = read_json(path).get('weights_sha256')
     if described is None or weights.exists() and described == file_hash(weights): return []
     return set_aside(path)
+
+# %% ../nbs/04_records.ipynb #2c8ba23f
+_NOT_OFFERED = re.compile(r'.*(\.before-\d+-\d+|_fold\d+of\d+)')
+
+def weights_in(
+    folder: Path, # such as models/; may be missing
+) -> list[Path]: # in the order of their names
+    """The files of weights in a folder, without those that were set aside and those of single folds. Where there are
+    none: the packs."""
+    def offered(ending):
+        files = sorted(Path(folder).glob(f'*{ending}')) if Path(folder).is_dir() else []
+        return [file for file in files if not _NOT_OFFERED.match(file.stem)]
+    return offered('.pth') or [file for file in offered('.zip') if is_pack(file)]
+
+def missing_weights(
+    path: Path, # weights that do not exist
+) -> str: # for a `DataError`
+    "Which weights are missing, which there are in their place, and what to do."
+    others, here = [file.name for file in weights_in(path.parent)], Path(path.name)
+    if here.is_file(): return f'There are no weights {path}. For the file in the current folder, write ./{here}.'
+    if not others: return f'There are no weights {path}. Train a model first: `lumbar_seg train`.'
+    return (f'There are no weights {path}. The folder has: {", ".join(others)}. Name one of these (--weights), or '
+            'train a model: `lumbar_seg train`.')
+
+# %% ../nbs/04_records.ipynb #5033ca1b
+def _default_weights(paths, name):
+    "The weights of this name, or else the only ones there are. `DataError` if there are several others."
+    usual = paths.models/name
+    others = weights_in(paths.models)
+    if usual.exists() or not others: return usual
+    if len(others) > 1: raise DataError(missing_weights(usual))
+    print(f'note: there is no {usual.name}, so {others[0].name} is used, the only weights in {paths.models}.')
+    return others[0]
+
+# %% ../nbs/04_records.ipynb #d7368d6e
+def find_weights(
+    paths: Paths, # data layout
+    weights: str | Path | None, # the name of a file in models/, or a path; None for the usual, or the only ones
+    usual: str = BEST_WEIGHTS, # the name to look for if none is given
+) -> Path: # may be missing
+    """Where the weights, or a pack of them, are: a name alone means models/, and a path means that path. `DataError` if
+    none are named, the usual ones are missing and there are several others."""
+    if weights is None: return _default_weights(paths, usual)
+    is_name = Path(weights).name == str(weights)
+    return paths.models/weights if is_name else Path(weights)
 
 # %% ../nbs/04_records.ipynb #d9f020ae
 def is_finished(

@@ -31,11 +31,11 @@ from . import __version__
 from .layout import DataError, Paths
 from .storage import new_folders, read_text, setting_aside, write_text
 from .images import read_gray, read_mask, require_frame, require_mask
-from .records import flat_record, text_hash
+from .records import find_weights, flat_record, text_hash
 from .display import as_html
 from .viz import show_grid
 from .metrics import TOLERANCES, WITH_BONE
-from .prediction import CONFIDENCE, find_weights
+from .prediction import CONFIDENCE
 from .uncertainty import MIN_FRAMES, aurc, draw_calibration, draw_risk_coverage, judged_frames, worst_found
 from .evaluation import Evaluation, begun_table, choose_segmenter, compare_evaluations, evaluate_segmenter
 from .evaluation import is_distance, main_measure, measure_title, plain_label, require_comparable

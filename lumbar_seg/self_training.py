@@ -27,12 +27,12 @@ from .images import read_gray
 from .frames import folder_masks, frame_groups, frame_stem, predictable_frames
 from .records import hashes_record, picture_hash, record_path, recorded_img_size
 from .display import as_html, progress
-from .runtime import BatchParts, cores, half_precision, memory_layout, pick_device
+from .runtime import PROBABILITY_THRESHOLD, BatchParts, cores, half_precision, memory_layout, pick_device
 from .phantom import evenly_spaced
 from .splits import held_out_twins, read_splits
 from .dataset import get_dataloaders, image_tensor, mean_aspect
 from .augment import AUGMENTATIONS, augment_batch
-from .losses import ALPHA, PROBABILITY_THRESHOLD, batch_dice
+from .losses import ALPHA, batch_dice
 from .models import load_checkpoint
 from .epochs import Extra, Source, forward
 from .training import TrainConfig, TrainResult, size_for, train

@@ -24,26 +24,25 @@ import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch import nn
 
-from .layout import DataError, Paths, natural_key, recorded_text, require_folder, unread_in
-from .storage import atomic_write, checked_settings, exclusive, is_there, json_text, read_json
-from .storage import require_space, set_aside, setting_aside, write_json
+from .layout import BEST_WEIGHTS, SMALL_WEIGHTS, DataError, Paths, natural_key, recorded_text
+from .layout import require_folder, unread_in
+from .storage import atomic_write, checked_settings, exclusive, is_there, json_text, read_json, require_space
+from .storage import set_aside, setting_aside, write_json
 from .records import frame_hashes, init_notes, is_among, is_finished, is_record_of, join_lists
 from .records import keep_other_record, mask_extent, mask_maker_records, pairs_record, record_path
-from .records import recorded_history
-from .records import run_differences, run_identity, set_extent, teacher_record, utc_now, versions
-from .records import without_folders
-from .runtime import PRECISIONS, BatchParts, cores, half_precision, is_out_of_memory, memory_layout
-from .runtime import pick_device, seed_everything
+from .records import recorded_history, run_differences, run_identity, set_extent, teacher_record, utc_now
+from .records import versions, without_folders
+from .runtime import IMG_SIZE, PRECISIONS, BatchParts, checked_size, cores, half_precision, input_size
+from .runtime import is_out_of_memory, memory_layout, pick_device, seed_everything, size_name
 from .origins import mask_origins
 from .phantom import evenly_spaced
 from .splits import audit_splits, read_splits
-from .dataset import BATCH_SIZE, IMG_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset
-from .dataset import checked_size, fitting_size, get_dataloaders, input_size, mean_aspect, pseudo_warnings
-from .dataset import require_one_mask, size_name
+from .dataset import BATCH_SIZE, KEEP_MB, MULTIPLE, Loaders, Megabytes, UltrasoundBoneDataset, fitting_size
+from .dataset import get_dataloaders, mean_aspect, pseudo_warnings, require_one_mask
 from .augment import AUGMENTATIONS, augment_batch
 from .losses import ALPHA, loss_problem, make_loss
-from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem
-from .models import save_checkpoint, save_tensors, write_checkpoint
+from .models import BASE_CH, MODELS, build_model, check_init, load_checkpoint, model_problem, save_checkpoint
+from .models import save_tensors, write_checkpoint
 from .epochs import DeviceTraining, Extra, Source, averaged_weights, batches_on, best_threshold, frames_on
 from .epochs import load_optimizer, make_optimizer, threshold_table, train_epoch, train_on_device, validate
 
@@ -81,7 +80,7 @@ def _without(problem):
 class TrainConfig:
     "All settings of a training run. `DataError` for an invalid value, naming the setting."
     model: Annotated[str, _without(model_problem)] = 'resnet34' # resnet34, small, realtime, or such as FPN:resnet18
-    weights: Annotated[str, AfterValidator(_check_weights_name)] = 'unet_best.pth' # file name in the folder models/
+    weights: Annotated[str, AfterValidator(_check_weights_name)] = BEST_WEIGHTS # file name in the folder models/
     epochs: PositiveInt = 15 # passes over the training frames, or parts of epoch_steps batches
     epoch_steps: NonNegativeInt = 0 # batches in an epoch; 0: one pass over the training frames
     patience: NonNegativeInt = 0 # stop after this many epochs without a better val Dice; 0: never
@@ -122,7 +121,7 @@ RECIPES = {
     'realtime': TrainConfig(model='realtime', weights='unet_realtime.pth', epochs=40, epoch_steps=100, patience=8,
                             lr=1e-3, loss='bce_dice', batch_size=8, img_size=AUTO_SIZE, augment='strong', average=.995),
     'resnet34': TrainConfig(),
-    'small': TrainConfig(model='small', weights='unet_small_pseudo.pth', epochs=80, loss='bce_dice'),
+    'small': TrainConfig(model='small', weights=SMALL_WEIGHTS, epochs=80, loss='bce_dice'),
 }
 DEFAULT_RECIPE = 'strong'
 

@@ -52,6 +52,7 @@ class BulkReport:
     thresholds_from: str = 'the caller' # where the thresholds of post-processing come from
     done: list[str] = field(default_factory=list) # frames predicted now
     skipped: list[str] = field(default_factory=list) # frames that an earlier run had finished
+    drawn: list[str] = field(default_factory=list) # frames among them whose overlay was missing, and was drawn now
     empty: list[str] = field(default_factory=list) # frames predicted now in which no bone was found
     failed: list[str] = field(default_factory=list) # a line for each frame that could not be predicted
     part: str = '' # of a divided run, such as 2of8
@@ -66,6 +67,7 @@ class BulkReport:
         n_done, n_empty = len(self.done), len(self.empty)
         lines = [f'{n_done} frames predicted into {self.masks} with {self.engine}, {len(self.skipped)} already done']
         lines.append(f'post-processing: thresholds from {self.thresholds_from}')
+        if self.drawn: lines.append(f'{len(self.drawn)} missing overlays drawn from the masks that are there')
         if self.part: lines.append(f'part {self.part}: {self._missing_line()}')
         if 0 < n_empty < n_done: lines.append(f'note: no bone was found in {n_empty} of {n_done} frames')
         if 0 < n_empty == n_done: lines.append(f'WARNING: no bone was found in any of them. {BLANK_ADVICE}')
@@ -505,17 +507,18 @@ def _journals(mask_dir, part):
 
 # %% ../nbs/34_prediction.ipynb #05832832
 def _draw_missing(targets, elsewhere):
-    "Draw missing overlays from masks. The frames whose mask cannot be used for that."
+    "Draw missing overlays from masks. The frames that have one now, and those whose mask cannot be used for that."
     def draw(frame):
         mask_file, overlay_file = targets[frame]
-        if overlay_file is None or _has_overlay(overlay_file): return None
+        if overlay_file is None or _has_overlay(overlay_file): return ''
         try:
             content = file_content(elsewhere.get(frame.name, frame))
             picture = encode_overlay(gray_of(content, frame), read_mask(mask_file), overlay_file.suffix)
-        except (DataError, OSError): return frame
+        except (DataError, OSError): return 'no mask'
         write_quickly(overlay_file, picture)
-        return None
-    with frame_workers() as pool: return set(pool.map(draw, targets)) - {None}
+        return 'drawn'
+    with frame_workers() as pool: results = dict(zip(targets, pool.map(draw, targets)))
+    return [{frame for frame in results if results[frame] == wanted} for wanted in ('drawn', 'no mask')]
 
 # %% ../nbs/34_prediction.ipynb #3031f45a
 def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_size, source, part=None, ray=None,
@@ -527,11 +530,12 @@ def _predict_missing(predictor, files, mask_dir, overlay_dir, thresholds, batch_
     own_problems = [str(problem) for f, problem in problems.items() if problem and (part is None or part.takes(f.name))]
     elsewhere = elsewhere or {}
     finished = _finished_frames(mask_dir/DONE_FILE, targets, elsewhere)
-    finished -= _draw_missing({f: targets[f] for f in targets if f in finished}, elsewhere)
+    drawn, without_mask = _draw_missing({f: targets[f] for f in targets if f in finished}, elsewhere)
+    finished -= without_mask
     todo = [f for f in targets if f not in finished]
     _require_room(mask_dir, todo)
     report = BulkReport(mask_dir, predictor.engine.name, source, skipped=[f.name for f in targets if f in finished],
-                        failed=own_problems)
+                        drawn=[f.name for f in targets if f in drawn], failed=own_problems)
     size = batch_size or BATCH_FRAMES[predictor.device]
     batches = [todo[start:start + size] for start in range(0, len(todo), size)]
     work = predictor, batches, targets, thresholds

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command', 'overview', 'command_function',
-           'command_parser', 'select_command', 'train_command', 'self_train_command', 'Shown', 'show', 'disk_message',
-           'main']
+           'command_parser', 'select_command', 'import_command', 'train_command', 'self_train_command', 'Shown', 'show',
+           'disk_message', 'main']
 
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
@@ -32,7 +32,7 @@ class Command(typing.NamedTuple):
 COMMANDS = {
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
-    'import': Command('imports.import_recordings', 'Import frames from DICOM, videos and volumes, names removed'),
+    'import': Command('cli.import_command', 'Import frames from DICOM, videos and volumes, names removed'),
     'import-masks': Command('mask_imports.import_masks', 'Import masks drawn in other tools'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
     'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
@@ -160,6 +160,30 @@ def _add_select_settings(parser):
         if default is not None: text += f' (default: {default})'
         if parameter.name.startswith(('band', 'top')): text = f'by brightness: {text}'
         _add_option(parser, parameter.name, kinds[parameter.name], None, text)
+
+# %% ../nbs/61_cli.ipynb #4d2827cf
+def import_command(
+    source: str | list[str], # files or folders: DICOM, videos, pictures, volumes; SOURCE/patient/... groups by folder
+    ray: str | None = None, # import on a Ray cluster: auto or HOST:PORT; without an address: Ray on this machine
+    **settings, # parameters of `import_recordings`
+):
+    """Import recordings into `raw_unlabelled/` (frames whose masks lie beside: into `images/`): frames without names,
+    blanked outside the ultrasound sector, with their groups and pixel sizes in frames.csv. What was imported before is
+    left alone. `DataError` if nothing is found."""
+    if ray:
+        from lumbar_seg.cluster import import_on_ray
+        return import_on_ray(ray, source, **settings)
+    from lumbar_seg.imports import import_recordings
+    return import_recordings(source, **settings)
+
+def _add_import_settings(parser):
+    "An option for each parameter of `import_recordings` that is about the import itself."
+    from fastcore.docments import docments
+    from lumbar_seg.imports import import_recordings
+    kinds, comments = typing.get_type_hints(import_recordings), docments(import_recordings)
+    for parameter in inspect.signature(import_recordings).parameters.values():
+        if parameter.name in ('source', 'workers'): continue
+        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
 
 # %% ../nbs/61_cli.ipynb #f2c11843
 def train_command(
@@ -330,7 +354,8 @@ def _add_self_train_settings(parser):
 
 # %% ../nbs/61_cli.ipynb #22346d7f
 MORE_SETTINGS = {             # what `**settings` stands for
-    'train': _add_train_settings, 'self-train': _add_self_train_settings, 'select': _add_select_settings}
+    'import': _add_import_settings, 'select': _add_select_settings, 'train': _add_train_settings,
+    'self-train': _add_self_train_settings}
 
 def _run(name, arguments):
     "Run a subcommand and return its result. `SystemExit` where argparse has printed a help text or an error."

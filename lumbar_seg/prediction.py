@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from .layout import DataError, Paths, image_files
-from .storage import appended_rows, json_text, new_folders, require_space, table_to_append, temporary_name
-from .storage import write_json, write_quickly
+from .storage import Part, all_part_files, appended_rows, json_text, new_folders, parse_part, part_file
+from .storage import require_space, shared_folders, table_to_append, temporary_name, write_json, write_quickly
 from .images import gray_of, picture_bytes, read_gray, read_mask, write_mask
 from .frames import name_problem, predictable_frames, require_own_masks
 from .records import RUN_FILE, bytes_hash, file_hash, find_weights, keep_maker_record, read_run, record_path
@@ -31,8 +31,7 @@ from .records import weights_hash
 from .display import progress, some_of
 from .runtime import cores, device_kind, input_size
 from .viz import OVERLAYS, encode_overlay, overlay, show_grid
-from .cluster import Job, Part, addresses_in, all_part_files, file_content, parse_part, part_file, ray_cluster
-from .cluster import shared_folders, work_on_ray
+from .cluster import Job, addresses_in, file_content, ray_cluster, work_on_ray
 from .workers import ON_LINUX, Slots, Workers, worker_results
 from .engines import BF16, CONVERTED, TORCH_BF16, has_bf16
 from .metrics import dice

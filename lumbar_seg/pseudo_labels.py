@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from .layout import SMALL_WEIGHTS, DataError, Paths
-from .storage import csv_text, exclusive, read_table, read_text, setting_aside, write_keeping
+from .storage import csv_text, exclusive, parse_part, read_table, read_text, setting_aside, shared_folders
+from .storage import write_keeping
 from .images import read_mask, require_mask
 from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note, pair_files
 from .frames import predictable_frames
@@ -24,7 +25,6 @@ from .records import file_hash, find_weights, keep_maker_record, made_by, maker_
 from .display import as_html, progress, some_of
 from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, OUTDATED, counting_review, review_state
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
-from .cluster import parse_part, shared_folders
 from .dataset import PROVENANCE, picture_hashes, pseudo_reviews, require_blind_teacher
 from .postprocess import Thresholds, thresholds_for
 from .predictor import Predictor

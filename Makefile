@@ -4,7 +4,7 @@
 # make lab    install, and open JupyterLab at the first notebook
 # make export write package and README from the notebooks
 # make pages  run every page and keep its outputs; SLOW=1 for the long versions
-# make bench  install, and run the benchmarks; their pages keep the tables
+# make bench  install, and run the benchmarks; their pages keep the tables (BENCH="nbs/benchmarks/load.ipynb": only these)
 # CPU=1       take PyTorch's CPU build (about 1 GB in place of 6)
 
 PYTHON ?= python3
@@ -32,8 +32,9 @@ export: $(VENV)/.installed
 pages: $(VENV)/.installed
 	SLOW=$(SLOW) $(BIN)/python .ci/checks.py --pages
 
+BENCH ?= nbs/benchmarks/*.ipynb
 bench: $(VENV)/.installed
-	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 nbs/benchmarks/*.ipynb
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 $(BENCH)
 	$(BIN)/nbdev_clean
 
 $(VENV)/.installed: settings.ini setup.py pyproject.toml

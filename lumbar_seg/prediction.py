@@ -557,7 +557,7 @@ def predict_files(
     predictor: Predictor, # the network
     files: list[Path], # frames
     mask_dir: Path, # gets <stem>.png, 0 and 255, at the frame's size
-    overlay_dir: Path, # gets <stem>_overlay.png, red on the gray frame
+    overlay_dir: Path, # gets <stem>_overlay.png or .jpg, red on the gray frame; nothing with overlays='none'
     thresholds: Thresholds, # of post-processing
     batch_size: int | None = None, # frames at a time; default: `BATCH_FRAMES` of the device
     replace: bool = False, # set earlier results aside

@@ -257,7 +257,7 @@ RecordedSize = Annotated[int, Field(gt=0, multiple_of=32)] | Annotated[str, Fiel
 
 class SettingsRecord(TypedDict, total=False):
     "The settings of a training that a prediction depends on."
-    img_size: RecordedSize | Literal['auto'] # as `input_size` on page *Dataset* takes it; auto if the frames decided
+    img_size: RecordedSize | Literal['auto'] # as `input_size` on page *Runtime* takes it; auto if the frames decided
 
 class PastRecord(TypedDict, total=False):
     "What is kept of the record of weights from which others started."

@@ -55,7 +55,7 @@ def pick_device(
     raise DataError(f'This machine has no {device.type} device that PyTorch can use. Use --device cpu or auto.')
 
 # %% ../nbs/06_runtime.ipynb #d0e51c02
-_GPU_FILES = ('/dev/nvidiactl', '/dev/nvmap', '/dev/kfd', '/dev/dxg')    # NVIDIA, NVIDIA Jetson, AMD, Windows' Linux
+_GPU_FILES = ('/dev/nvidiactl', '/dev/nvmap', '/dev/kfd', '/dev/dxg')    # NVIDIA, NVIDIA Jetson, AMD, WSL
 
 def device_kind(
     name: str = 'auto', # as `pick_device` takes it

@@ -599,7 +599,7 @@ def parse_part(
     raise DataError(f"part must be such as 2/8, the second of eight parts, not '{text}'.")
 
 # %% ../nbs/01_storage.ipynb #427c8aff
-PART_WAIT = 600                   # seconds to wait for another part that is just starting: it may try out bfloat16
+PART_WAIT = 600                   # seconds to wait for a part that is just starting, which may compare two networks
 
 def _lock_names(folder):
     "The locks of parts beside a folder, as `exclusive` takes them, in use or not: path -> number of parts."

@@ -23,8 +23,8 @@ def fold_batch_norm(
     "A copy with every batch norm folded into its convolution; the network itself where PyTorch cannot trace it."
     try: folded = fuse(copy.deepcopy(model))
     except Exception: return model          # tracing raises whatever the network's own code raises
-    has_channels_last = all(tensor.ndim < 5 for tensor in folded.buffers())      # tracing may leave constants of 5 axes
-    return folded if has_channels_last else model
+    fits = all(tensor.ndim < 5 for tensor in folded.buffers())      # channels last takes 4 axes; constants may have 5
+    return folded if fits else model
 
 # %% ../nbs/28_torch_engines.ipynb #a209549a
 class TorchEngine:

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 from . import __version__
 from .layout import IMAGE_SUFFIXES, DataError, natural_key
 from .storage import temporary_folder
+from .runtime import CORES_VARIABLE
 from .recordings import Unusable, open_recording, require_extra
 from .imports import UNSEEN, ImportRun, Outcome, RecordingReport, content_key, import_one, import_recordings
 
@@ -257,7 +258,7 @@ class _Worker:
     "Does jobs: holds what was prepared once, such as a network."
     def __init__(self, prepare, work, common, cores):
         import ray
-        os.environ['LUMBAR_SEG_CORES'] = str(cores)         # see page *Runtime*
+        os.environ[CORES_VARIABLE] = str(cores)         # see page *Runtime*
         self.folder, self.work, self.problem, self.state = temporary_folder(), work, None, None
         (self.folder/'own').mkdir()
         try: self.state = prepare(self.folder/'own', **pickle.loads(ray.get(common[0]))) if prepare else None
@@ -352,7 +353,7 @@ def call_on_ray(
     workers, place = plan_workers(machines, device, len(calls)), os.getcwd()
 
     def call(*arguments):                               # in here, so that it travels as code
-        os.environ['LUMBAR_SEG_CORES'] = str(workers.cores)
+        os.environ[CORES_VARIABLE] = str(workers.cores)
         with contextlib.suppress(OSError): os.chdir(place)
         try: function(*arguments)
         except DataError as e: return str(e)

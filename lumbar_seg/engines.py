@@ -83,8 +83,9 @@ def read_openvino(
 ): # `openvino.Model`; None if there is none, or if it is damaged
     "The network in a file of `save_openvino`."
     if not path.exists(): return None
-    try: return quiet_openvino().Core().read_model(path)
+    try: network = quiet_openvino().Core().read_model(path)
     except RuntimeError: return None
+    return network if len(network.inputs) == 1 and len(network.input(0).partial_shape) == 4 else None
 
 # %% ../nbs/29_engines.ipynb #ef59bd46
 def exported_program(
@@ -127,19 +128,24 @@ def kept_network(
     img_size: int | str, # of the network's input, as `input_size` takes it
 ): # `openvino.Model`; None if there is none, or if it is damaged
     "The network of exactly these weights as `openvino_network` has kept it."
-    return read_openvino(_kept_path(weights, img_size))
+    network = read_openvino(_kept_path(weights, img_size))
+    if network is None: return None
+    sides = [side.get_length() for side in list(network.input(0).partial_shape)[2:] if side.is_static]
+    return network if sides == list(input_size(img_size)) else None
 
 def openvino_network(
     model: 'nn.Module', # network in eval mode
     weights: Path, # its file; the converted network is kept in a folder beside it
     in_channels: int, # of the network's input
     img_size: int | str, # of the network's input, as `input_size` takes it
+    keep: bool = True, # for the next run; not where the weights alone do not say which network it is
 ): # `openvino.Model`
     """The network converted to OpenVINO in 32 bits: once, or in every run if nothing can be written beside the weights.
     Those that earlier versions kept are used. `DataError` as in `convert_network`."""
-    kept = kept_network(weights, img_size)
+    kept = kept_network(weights, img_size) if keep else None
     if kept is not None: return kept
     converted = convert_network(model, in_channels, img_size)
+    if not keep: return converted
     with contextlib.suppress(OSError, DataError): save_openvino(converted, _kept_path(weights, img_size))
     return converted
 
@@ -232,6 +238,7 @@ def make_engine(
     img_size: int | str, # of the network's input, as `input_size` takes it
     device: str = 'auto', # auto, cpu, cuda or mps
     engine: str = 'auto', # one of `ENGINES`; auto is in 32 bits here
+    keep: bool = True, # a converted network, see `openvino_network`
 ) -> 'TorchEngine | CudaEngine | OpenVINOEngine':
     "An engine for this network on this machine. `DataError` for an engine or device that is not available."
     from lumbar_seg.torch_engines import torch_engine
@@ -239,10 +246,10 @@ def make_engine(
     require_engine(engine, where.type)
     if engine == INT8: return _int8_engine(weights, img_size)
     if engine in (BF16, TORCH_BF16):
-        return make_engine(model, weights, in_channels, img_size, device, without_bf16(engine)).in_bf16()
+        return make_engine(model, weights, in_channels, img_size, device, without_bf16(engine), keep).in_bf16()
     if engine == 'torch' or where.type != 'cpu' or not has_openvino():
         return torch_engine(model, where, (in_channels, *input_size(img_size)))
-    try: return OpenVINOEngine(openvino_network(model, weights, in_channels, img_size))
+    try: return OpenVINOEngine(openvino_network(model, weights, in_channels, img_size, keep))
     except DataError as e:
         if engine == 'openvino': raise
         print(f'note: {e} PyTorch computes instead.')

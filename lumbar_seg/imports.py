@@ -500,7 +500,9 @@ def _alone(paths, part):
                               'other. Import without --part, or into a root on another disk.')
 
 # %% ../nbs/17_imports.ipynb #e7bdc163
-PARTS_FILE = 'private/import_parts.csv'               # in the root; rows of kind, key and content
+PARTS_FILE = 'private/import_parts.csv'               # in the root; rows of kind, name and content
+_TWO_DIVISIONS = ('note: an import of other recordings was begun in parts, and not ended by a run without --part. Do '
+                  'that first: until then, groups may depend on which of the two imports was faster.')
 
 class Division:
     "Which recordings a part takes, and what it tells the others."
@@ -513,15 +515,23 @@ class Division:
     ):
         self.paths, self.file, self.salt, self.part, self.new = paths, paths.root/PARTS_FILE, salt, part, []
         self.keys = {path: salted_hash(key, salt) for path, key in keys.items()}
+        self.names = {path: salted_hash(f'{key} {os.path.abspath(path)}', salt) for path, key in self.keys.items()}
         self.recordings = [path for path in recordings if path in self.keys]
         found = ' '.join(sorted(self.keys[path] for path in self.recordings))
         self.first_row = ['found', salted_hash(found, salt), '']
 
-    def takes(self, path): return self.part is None or self.part.takes(self.keys[path])
+    def takes(self,
+        path: Path, # one of the files
+    ) -> bool: # all of them without a part
+        "Does this file belong to the part?"
+        return self.part is None or self.part.takes(self.keys[path])
 
-    def note(self, path, content):
+    def note(self,
+        path: Path, # one of the files
+        content: str, # `salted_hash` of its content
+    ):
         "A recording is imported, or about to be."
-        if self.part: self.new.append(['part', self.keys[path], content])
+        if self.part: self.new.append(['part', self.names[path], content])
 
     def write(self):
         "Write down what was noted."
@@ -541,8 +551,9 @@ def known_before(
     if division.first_row in rows and known.keys() <= before | since:
         return {content: entry for content, entry in known.items() if content in before}
     if division.part and begin:
-        text = io.StringIO(newline='')
-        csv.writer(text).writerows([division.first_row, *(['known', '', content] for content in known)])
+        if any(row[0] == 'found' and row != division.first_row for row in rows): print(_TWO_DIVISIONS)
+        text, done = io.StringIO(newline=''), [row for row in rows if row[0] == 'part']
+        csv.writer(text).writerows([division.first_row, *(['known', '', content] for content in known), *done])
         write_text(division.file, text.getvalue())
     return known
 
@@ -556,7 +567,7 @@ def left_by_parts(
         return []
     known = imported(division.paths)
     done = {key for kind, key, content in rows if kind == 'part' and content in known}
-    return [path for path in division.recordings if division.keys[path] not in done]
+    return [path for path in division.recordings if division.names[path] not in done]
 
 # %% ../nbs/17_imports.ipynb #4693ff49
 @dataclass
@@ -1258,7 +1269,7 @@ class RecordingReport:
     labels_unused: bool = False # `label` or `empty` was given, and no masks came along
     foreign: list[str] = field(default_factory=list) # endings of documents and tables beside the recordings
     part: str = '' # of a divided import, such as 2of8
-    missing: list[Path] = field(default_factory=list, repr=False) # with a part: recordings that no part has imported
+    missing: list[Path] | None = field(default=None, repr=False) # with a part: what no part has imported; None: unknown
 
     @property
     def ok(self) -> bool:
@@ -1316,10 +1327,12 @@ def _about_parts(report, names):
     "What is left for other parts."
     if not report.part: return []
     if report.dry_run: return [f'part {report.part}: only the recordings of this part were looked at.']
+    if report.missing is None:
+        return [f'part {report.part}: stopped before its end. What is done is kept; start the same command again.']
     if not report.missing: return [f'part {report.part}: the recordings of all parts are imported.']
     named = f': {some_of([path.name for path in report.missing], 3)}' if names else ''
-    return [f'part {report.part}: not imported yet, over all parts ({len(report.missing)}){named}. When no part is '
-            'running any more, the command without --part does what is left.']
+    return [f'part {report.part}: not done by any part yet ({len(report.missing)}){named}. When no part is running any '
+            'more, the command without --part does what is left.']
 
 def _next_steps(report, names):
     "What to do now."

@@ -20,6 +20,7 @@ import math
 import os
 import pickle
 import re
+import struct
 import sys
 import warnings
 import zipfile
@@ -370,7 +371,7 @@ def _opened(source, place):
     except pickle.UnpicklingError as e:
         raise _why_not_opened(e, place) from e
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-            MemoryError) as e:                                                                              # all seen
+            MemoryError, struct.error) as e:                                                                # all seen
         raise DataError(f'{place} is damaged or is not a file of PyTorch weights ({type(e).__name__}). '
                         'Copy it again, or train again.') from e
 
@@ -656,7 +657,7 @@ def recorded_network(
     name = record.get('settings', {}).get('model', '')
     return name if ':' in str(name) else ''
 
-def _read_network(path, network, paths=None):
+def _read_network(path, network, paths=None, record=None):
     """The network in a file, its weights still random, its state and its record. `DataError` if there is none, or more
     than one."""
     content = _load_content(path)
@@ -664,7 +665,7 @@ def _read_network(path, network, paths=None):
         raise DataError(f'{path} holds no state_dict (a table of named tensors). {SAVE_ADVICE}')
     try: candidates = _candidates(content, network)
     except ValueError as e: raise DataError(f'{path} cannot be used: {e}. {SAVE_ADVICE}') from e
-    record = record_beside(path, paths)
+    if record is None: record = record_beside(path, paths)
     fits, reasons = _fitting(candidates, network, recorded_network(record))
     if fits: return *_one_of(fits, path), record
     first = next(iter(next(iter(_tables(content).values()))))
@@ -708,10 +709,11 @@ def load_checkpoint(
     path: Path, # weights of ours, of a plain script or of another program; see above
     network: nn.Module | None = None, # for weights of a network that is not ours: that network, to be filled
     paths: Paths | None = None, # data layout, where the record may lie if it is not beside the weights
+    record: dict | None = None, # of these weights, if it was looked up already; may be empty
 ) -> tuple[nn.Module, dict]: # the network in eval mode on the CPU; its record, empty if there is none
     "Recognize and load a network. Runs no code from the file. `DataError` with the reason if it is not one of ours."
     path = Path(path)
-    model, state, record = _read_network(path, network, paths)
+    model, state, record = _read_network(path, network, paths, record)
     _require_finite(state, path)
     model.load_state_dict(state, strict=False)                # what may be missing was looked at
     if network is not None:

@@ -150,11 +150,11 @@ def _new_engine(self: Predictor):
     "An engine made of the network in the weights, and its channels. `DataError` if they cannot be used."
     from lumbar_seg.models import input_channels, load_checkpoint, recorded_network
     network, name = self.chosen['network'], recorded_network(self.record)
-    model, _ = load_checkpoint(self.weights, network, self.paths)
+    model, _ = load_checkpoint(self.weights, network, self.paths, self.record)
     _require_size(self.img_size, model, '' if network is not None else name)
     channels = input_channels(model)
     engine = make_engine(model, self.weights, channels, self.img_size, self.chosen['device'],
-                         without_bf16(self.chosen['engine']))
+                         without_bf16(self.chosen['engine']), keep=network is None)
     return engine, channels
 
 # %% ../nbs/33_predictor.ipynb #3c8ea37e

@@ -593,7 +593,7 @@ def parse_part(
 ) -> Part | None:
     "A `Part`. `DataError` for any other text."
     if text is None: return None
-    match = re.fullmatch(r'(\d{1,5})/(\d{1,5})', str(text))
+    match = re.fullmatch('([0-9]{1,5})/([0-9]{1,5})', str(text))
     part = Part(*map(int, match.groups())) if match else Part(0, 0)
     if 1 <= part.number <= part.of <= MAX_PARTS: return part
     raise DataError(f"part must be such as 2/8, the second of eight parts, not '{text}'.")

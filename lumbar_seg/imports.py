@@ -1225,8 +1225,8 @@ def import_one(
         _whose(recording, outcome, sha256, run)
         entry = _entry_of(run.known, sha256, run.salt)
         if entry:
-            _check_known(recording, outcome, entry, run)
             if run.division: run.division.note(recording.path, salted_hash(sha256, run.salt))
+            _check_known(recording, outcome, entry, run)
         else: _take(recording, outcome, sha256, before, run)
     except DataError as e: outcome.problem = str(e)
     return outcome

@@ -15,6 +15,7 @@ import random
 import re
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,7 +131,7 @@ _WIDE = re.compile('(sse4|avx|amx|fma|asimd|sve|bf16|i8mm)')      # instructions
 
 def processor() -> str:
     "Name of this CPU and its sets of instructions, in one line; where the system does not list them, its name alone."
-    try: lines = dict(re.findall(r'^([^:\n]*?)\s*:[ ]*(.*)$', open(_CPU_FILE, encoding='utf-8').read(), flags=re.M))
+    try: lines = dict(re.findall(r'^([^:\n]*?)\s*:[ ]*(.*)$', Path(_CPU_FILE).read_text(), flags=re.M))
     except OSError: return platform.processor() or platform.machine()
     instructions = lines.get('flags', lines.get('Features', '')).split()
     name = lines.get('model name', platform.machine())

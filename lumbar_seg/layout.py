@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ROOT_VARIABLE', 'SETTINGS_FILE', 'RUN_FILE', 'BEST_WEIGHTS', 'SMALL_WEIGHTS', 'IMAGE_SUFFIXES', 'IN_SUBFOLDER',
-           'MISNAMED', 'UNKNOWN', 'UNREAD_KINDS', 'DataError', 'Paths', 'recorded_path', 'path_of_record',
-           'recorded_text', 'natural_key', 'require_folder', 'image_files', 'UnreadKind', 'known_ending',
-           'is_by_product', 'unread_files', 'unread_lines', 'unread_in', 'unread_stems', 'require_frames',
-           'same_file_key', 'is_windows_name', 'names_on_disk', 'Source', 'find_source']
+           'MISNAMED', 'UNKNOWN', 'UNREAD_KINDS', 'DataError', 'Paths', 'recorded_path', 'recorded_text', 'natural_key',
+           'require_folder', 'image_files', 'UnreadKind', 'known_ending', 'is_by_product', 'unread_files',
+           'unread_lines', 'unread_in', 'unread_stems', 'require_frames', 'same_file_key', 'is_windows_name',
+           'names_on_disk', 'Source', 'find_source']
 
 # %% ../nbs/00_layout.ipynb #98206f2e
 import os
@@ -89,15 +89,6 @@ def recorded_path(
     for folder, name in (paths.root, ''), (paths.models, paths.models.name):
         if place.is_relative_to(folder.resolve()): return Path(name, place.relative_to(folder.resolve())).as_posix()
     return place.name
-
-def path_of_record(
-    recorded: str, # from `recorded_path`
-    paths: Paths, # data layout, here and now
-) -> Path: # may be missing
-    "Where a file with this recorded path is."
-    first, *rest = Path(recorded).parts or ['']
-    if first == paths.models.name: return paths.models.joinpath(*rest)
-    return paths.root/recorded
 
 # %% ../nbs/00_layout.ipynb #c652ba5e
 def recorded_text(

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .layout import DataError
-from .storage import csv_text, read_text, write_keeping
+from .storage import csv_text, read_text, write_keeping, write_text
 from .images import require_frame, require_mask
 from .duplicates import MIN_REGION
 
@@ -607,10 +607,13 @@ def write_sectors(
     file: Path, # such as `SECTORS_FILE` in the folder of reports
     sectors: dict[str, Sector], # id of a recording -> its sector
 ):
-    "Write the table of sectors. Rows of other recordings stay; a table that somebody else wrote is set aside first."
-    texts = {recording: str(sector) for recording, sector in sectors.items()}
-    if file.exists(): texts = GivenSectors(file).table | texts
-    write_keeping(file, csv_text(pd.DataFrame(texts.items(), columns=_SECTOR_COLUMNS)))
+    """Write the table of sectors. Rows of other recordings stay. If rows or columns of an earlier table change, it is set
+    aside first."""
+    def text_of(table): return csv_text(pd.DataFrame(table.items(), columns=_SECTOR_COLUMNS))
+    earlier = GivenSectors(file).table if file.exists() else {}
+    table = earlier | {recording: str(sector) for recording, sector in sectors.items()}
+    is_longer = earlier.items() <= table.items() and file.exists() and read_text(file) == text_of(earlier)
+    (write_text if is_longer else write_keeping)(file, text_of(table))
 
 # %% ../nbs/16_sectors.ipynb #486132ad
 _WIDTH = 480              # pixels of each half

@@ -496,12 +496,21 @@ def write_keeping(
 # %% ../nbs/01_storage.ipynb #a356855a
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}        # errors from a disk that cannot lock
 
+_QUIET_WAIT = 5                                                  # seconds until a run says what it waits for
+
+def _acquire(lock, target, wait):
+    "Wait for a lock, and say so if it takes long. `Timeout` if it takes longer than `wait` seconds."
+    if wait > _QUIET_WAIT:
+        with contextlib.suppress(Timeout): return lock.acquire(timeout=_QUIET_WAIT)
+        print(f'Another run is writing to {target}: waiting for it, at most {wait/60:.0f} min', flush=True)
+    return lock.acquire(timeout=wait)
+
 def _lock(target, wait):
     "The lock of one target, held; None on a disk that cannot lock."
-    lock = FileLock(target.with_name(f'.{target.name}.lock'), timeout=wait)
+    lock = FileLock(target.with_name(f'.{target.name}.lock'))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        _acquire(lock, target, wait)
         return lock
     except Timeout as e:
         raise DataError(f'Another run of lumbar_seg is writing to {target}. '
@@ -573,15 +582,15 @@ def require_space(
 
 # %% ../nbs/01_storage.ipynb #6fc173a0
 class Part(NamedTuple):
-    "A part of a job that is divided by the names of its files."
+    "A part of a divided job. The name of a file, or its content, decides which part takes it."
     number: int # from 1 to `of`
     of: int # how many parts there are
 
     def takes(self,
-        name: str, # of a file
-    ) -> bool: # each name belongs to exactly one part
+        key: str, # of a file: its name, or what stands for its content
+    ) -> bool: # each key belongs to exactly one part
         "Does this file belong to this part, wherever and whenever that is asked?"
-        digest = hashlib.sha256(unicodedata.normalize('NFC', name).encode('utf-8', 'surrogateescape')).hexdigest()
+        digest = hashlib.sha256(unicodedata.normalize('NFC', key).encode('utf-8', 'surrogateescape')).hexdigest()
         return int(digest[:16], 16) % self.of == self.number - 1
 
     def __str__(self): return f'{self.number}of{self.of}'

@@ -12,9 +12,8 @@ from dataclasses import replace
 
 import ipywidgets as widgets
 import numpy as np
-from fastcore.basics import patch
 
-from .layout import DataError
+from .layout import DataError, patch
 from .images import read_mask
 from .frames import MaskFiles, boneless_frames, name_problem, note_has_bone, read_pair
 from .records import made_by, weights_hash

@@ -17,9 +17,9 @@ import anywidget
 import cv2
 import numpy as np
 import traitlets
-from fastcore.basics import patch
 from PIL import Image
 
+from .layout import patch
 from .images import require_list, require_mask, require_picture
 
 # %% ../nbs/51_canvas.ipynb #5e1224c7

@@ -19,9 +19,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
 
-from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, require_folder
+from .layout import UNREAD_KINDS, DataError, Paths, image_files, is_windows_name, patch, require_folder
 from .layout import same_file_key, unread_files, unread_stems
 from .images import MASK_ADVICE, UnclearMask, bone_pixels, has_soft_edges, picture_problem, read_gray
 from .images import read_mask_values, require_frame, require_mask, require_mask_values, values_problem

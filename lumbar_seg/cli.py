@@ -4,18 +4,23 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command', 'overview', 'command_function',
-           'command_parser', 'select_command', 'import_command', 'train_command', 'self_train_command', 'Shown', 'show',
-           'disk_message', 'main']
+           'parameter_comments', 'command_parser', 'select_command', 'import_command', 'train_command',
+           'self_train_command', 'Shown', 'show', 'disk_message', 'main']
 
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
+import ast
 import dataclasses
 import difflib
 import errno
 import importlib
 import inspect
+import io
 import os
+import shutil
 import sys
+import textwrap
+import tokenize
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +87,22 @@ def command_function(
     module, function = COMMANDS[name].function.split('.')
     return getattr(importlib.import_module(f'lumbar_seg.{module}'), function)
 
+# %% ../nbs/61_cli.ipynb #0d0c0001
+def parameter_comments(
+    thing: Callable | type, # a function, or a dataclass
+) -> dict[str, str]: # name -> comment; empty where there is none
+    "The comment beside each parameter of a function, or beside each field of a dataclass."
+    source = textwrap.dedent(inspect.getsource(thing))
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    beside = {token.start[0]: token.string.lstrip('# ') for token in tokens if token.type == tokenize.COMMENT}
+    definition, = ast.parse(source).body
+    if isinstance(definition, ast.ClassDef):
+        lines = {item.target.id: item.end_lineno for item in definition.body if isinstance(item, ast.AnnAssign)}
+    else:
+        given = definition.args
+        lines = {item.arg: item.end_lineno for item in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+    return {name: beside.get(line, '') for name, line in lines.items()}
+
 # %% ../nbs/61_cli.ipynb #20e583b5
 def _value_type(annotation):
     "The type that argparse converts text to: int for `int | None`, str for `int | str` and a choice of texts."
@@ -111,13 +132,14 @@ def command_parser(
     function: Callable, # what it runs
 ) -> argparse.ArgumentParser:
     "A parser with an option for each parameter of a command function, named with dashes in place of underscores."
-    from fastcore.docments import docments
     what = inspect.getdoc(function).replace('`DataError`', 'An error').replace('`', '')
-    parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=what)
-    kinds, comments = typing.get_type_hints(function), docments(function)
+    what = textwrap.fill(' '.join(what.split()), shutil.get_terminal_size().columns - 2)
+    parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=what,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds, comments = typing.get_type_hints(function), parameter_comments(function)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD: continue           # `**settings`, see below
-        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name] or '')
+        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
     return parser
 
 # %% ../nbs/61_cli.ipynb #806a4015
@@ -152,9 +174,8 @@ def select_command(
 # %% ../nbs/61_cli.ipynb #96929f61
 def _add_select_settings(parser):
     "An option for each parameter of `select_frames`, with no default: what is not given comes from the function."
-    from fastcore.docments import docments
     from lumbar_seg.selection import select_frames
-    kinds, comments = typing.get_type_hints(select_frames), docments(select_frames)
+    kinds, comments = typing.get_type_hints(select_frames), parameter_comments(select_frames)
     for parameter in inspect.signature(select_frames).parameters.values():
         text, default = comments[parameter.name], parameter.default
         if default is not None: text += f' (default: {default})'
@@ -178,9 +199,8 @@ def import_command(
 
 def _add_import_settings(parser):
     "An option for each parameter of `import_recordings` that is about the import itself."
-    from fastcore.docments import docments
     from lumbar_seg.imports import import_recordings
-    kinds, comments = typing.get_type_hints(import_recordings), docments(import_recordings)
+    kinds, comments = typing.get_type_hints(import_recordings), parameter_comments(import_recordings)
     for parameter in inspect.signature(import_recordings).parameters.values():
         if parameter.name in ('source', 'workers'): continue
         _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
@@ -219,24 +239,34 @@ def self_train_command(
     rounds = {name: settings.pop(name) for name in names if name in settings}
     return self_training.self_train(training.recipe(recipe, **settings), root, replace, **rounds)
 
+# %% ../nbs/61_cli.ipynb #0d0c0003
+def _recipe_table(recipes):
+    "The settings in which recipes differ, a line for each."
+    rows = [('', *recipes)]
+    for field in dataclasses.fields(next(iter(recipes.values()))):
+        values = [str(getattr(config, field.name)) for config in recipes.values()]
+        if len(set(values)) > 1: rows.append((f"  --{field.name.replace('_', '-')}", *values))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+
 # %% ../nbs/61_cli.ipynb #fd8326ce
 def _add_train_settings(parser):
-    "An option for each field of `TrainConfig`, with no default: what is not given comes from the recipe."
-    from fastcore.docments import docments
+    """An option for each field of `TrainConfig`, with no default: what is not given comes from the recipe. Values that
+    differ between recipes are in a table at the end."""
     from lumbar_seg.training import DEFAULT_RECIPE, RECIPES, TrainConfig
-    kinds, comments = typing.get_type_hints(TrainConfig), docments(TrainConfig)
+    kinds, comments = typing.get_type_hints(TrainConfig), parameter_comments(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
-        usual = getattr(RECIPES[DEFAULT_RECIPE], field.name)
-        values = {name: getattr(config, field.name) for name, config in RECIPES.items()}
-        default = [f'default: {usual}', *(f'{name}: {value}' for name, value in values.items() if value != usual)]
-        _add_option(parser, field.name, kinds[field.name], None, f"{comments[field.name]} ({', '.join(default)})")
+        values = {str(getattr(config, field.name)) for config in RECIPES.values()}
+        default = f" (default: {values.pop() or 'none'})" if len(values) == 1 else ' (*)'
+        _add_option(parser, field.name, kinds[field.name], None, comments[field.name] + default)
+    parser.epilog = f'(*) default by recipe:\n{_recipe_table(RECIPES)}'
+
 
 # %% ../nbs/61_cli.ipynb #0f01fd67
 def _add_round_settings(parser):
     "An option for each field of `RoundSettings`."
-    from fastcore.docments import docments
     from lumbar_seg.self_training import RoundSettings
-    kinds, comments = typing.get_type_hints(RoundSettings), docments(RoundSettings)
+    kinds, comments = typing.get_type_hints(RoundSettings), parameter_comments(RoundSettings)
     for field in dataclasses.fields(RoundSettings):
         text = f'{comments[field.name]} (default: {field.default})'
         _add_option(parser, field.name, kinds[field.name], field.default, text)

@@ -20,11 +20,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from fastcore.basics import patch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from .layout import DataError, Paths, unread_in
+from .layout import DataError, Paths, patch, unread_in
 from .storage import checked_settings, read_table
 from .images import read_shape, require_frame, require_mask
 from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, pair_files, read_pair

@@ -23,11 +23,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fastcore.basics import patch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .layout import DataError, Paths, image_files, require_folder, same_file_key
+from .layout import DataError, Paths, image_files, patch, require_folder, same_file_key
 from .storage import atomic_write, exclusive, remove_temporaries
 from .images import read_gray, read_mask, require_frame, require_mask, write_mask
 from .frames import FolderNames, FrameNames, MaskFiles, frame_mask, frame_stem, mask_name, mask_settings

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import ipywidgets as widgets
-from fastcore.basics import patch
 
-from .layout import DataError
+from .layout import DataError, patch
 from .records import utc_now
 from .reviews import DECISIONS, DISPUTE, NOT_REVIEWED, OPEN_STATES, OUTDATED, RESOLVE, REVIEW_COLUMNS
 from .reviews import DecidedMeanwhile, ReviewTable, describe_review, is_named, review_state, reviewer_key

@@ -7,9 +7,10 @@ __all__ = ['ROOT_VARIABLE', 'SETTINGS_FILE', 'RUN_FILE', 'BEST_WEIGHTS', 'SMALL_
            'MISNAMED', 'UNKNOWN', 'UNREAD_KINDS', 'DataError', 'Paths', 'recorded_path', 'recorded_text', 'natural_key',
            'require_folder', 'image_files', 'UnreadKind', 'known_ending', 'is_by_product', 'unread_files',
            'unread_lines', 'unread_in', 'unread_stems', 'require_frames', 'same_file_key', 'is_windows_name',
-           'names_on_disk', 'Source', 'find_source']
+           'names_on_disk', 'Source', 'find_source', 'patch']
 
 # %% ../nbs/00_layout.ipynb #98206f2e
+import builtins
 import os
 import re
 import unicodedata
@@ -368,3 +369,13 @@ def find_source(
     if (folder/'masks').is_dir(): return Source(folder.name, paths.images, folder/'masks', 'pred', folder/'scores.csv')
     names += [f.parent.name for f in sorted(paths.reports.glob('*/masks'))]
     raise DataError(f"There is no source '{name}'. Choose one of: {', '.join(names)}.")
+
+# %% ../nbs/00_layout.ipynb #5e1f0a02
+def patch(
+    method, # a function whose first parameter is annotated with a class
+): # what had that name before in the module: a method takes no name from it
+    "Add a method to a class."
+    owner = next(iter(method.__annotations__.values()))
+    method.__qualname__ = f'{owner.__name__}.{method.__name__}'
+    setattr(owner, method.__name__, method)
+    return method.__globals__.get(method.__name__, getattr(builtins, method.__name__, None))

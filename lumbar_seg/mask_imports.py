@@ -26,10 +26,9 @@ from urllib.parse import parse_qs, unquote, urlparse
 from xml.etree import ElementTree
 
 import numpy as np
-from fastcore.basics import patch
 from PIL import Image, ImageDraw
 
-from .layout import IMAGE_SUFFIXES, RUN_FILE, DataError, Paths, find_source, known_ending, natural_key
+from .layout import IMAGE_SUFFIXES, RUN_FILE, DataError, Paths, find_source, known_ending, natural_key, patch
 from .layout import same_file_key
 from .storage import read_text, temporary_folder
 from .images import MAX_PIXELS, read_gray, read_mask_values, read_shape, write_mask

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
 
-from .layout import DataError, Paths, image_files
+from .layout import DataError, Paths, image_files, patch
 from .storage import json_text, read_json, write_json
 from .images import read_gray, require_frame, require_list
 from .frames import MaskFiles, frame_groups, read_pair

@@ -33,12 +33,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import simplejpeg
-from fastcore.basics import patch
 from PIL import Image
 
 from .frames import size_problem
 from .images import MAX_PIXELS, read_gray, read_shape
-from .layout import IMAGE_SUFFIXES, DataError, is_by_product, known_ending, natural_key
+from .layout import IMAGE_SUFFIXES, DataError, is_by_product, known_ending, natural_key, patch
 from .storage import require_space, temporary_folder
 
 # %% ../nbs/09_recordings.ipynb #f3ecbe4d

@@ -22,9 +22,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
-from fastcore.basics import patch
 
-from .layout import DataError, Paths, find_source, same_file_key
+from .layout import DataError, Paths, find_source, patch, same_file_key
 from .storage import atomic_write, csv_rows, exclusive, read_text, table_to_append
 from .frames import MaskFiles, pair_files
 from .records import content_hash, mask_hash, mask_pixels_hash

@@ -21,10 +21,9 @@ import cv2
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-from fastcore.basics import patch
 from traitlets import link
 
-from .layout import DataError, Paths, Source, find_source, image_files, require_folder, unread_in
+from .layout import DataError, Paths, Source, find_source, image_files, patch, require_folder, unread_in
 from .storage import read_table
 from .images import read_gray
 from .frames import FrameNames, MaskFiles, as_numbers, folder_masks, frame_groups, frame_problem, frame_stem

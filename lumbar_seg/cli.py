@@ -17,6 +17,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -127,6 +128,16 @@ def _add_option(parser, name, annotation, default, text):
     else: parser.add_argument(option, type=_value_type(annotation), default=default, help=text)
 
 # %% ../nbs/61_cli.ipynb #5e51b381
+class _Parser(argparse.ArgumentParser):
+    "A parser that answers a mistake in one line, in place of all options."
+    def error(self, message):
+        unknown = message.partition('unrecognized arguments: ')[2]
+        if unknown:
+            known = re.findall(r'--[\w-]+', self.format_usage())
+            near = difflib.get_close_matches(unknown.split()[0], known, 2)
+            message = f"there is no '{unknown}'." + (f" Did you mean {' or '.join(near)}?" if near else '')
+        raise DataError(f"{message}{'' if unknown else '.'} `{self.prog} --help` lists what there is.")
+
 def command_parser(
     name: str, # one of `COMMANDS`
     function: Callable, # what it runs
@@ -134,8 +145,8 @@ def command_parser(
     "A parser with an option for each parameter of a command function, named with dashes in place of underscores."
     what = inspect.getdoc(function).replace('`DataError`', 'An error').replace('`', '')
     what = textwrap.fill(' '.join(what.split()), shutil.get_terminal_size().columns - 2)
-    parser = argparse.ArgumentParser(prog=f'lumbar_seg {name}', description=what,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(prog=f'lumbar_seg {name}', description=what,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds, comments = typing.get_type_hints(function), parameter_comments(function)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD: continue           # `**settings`, see below
@@ -257,7 +268,8 @@ def _add_train_settings(parser):
     kinds, comments = typing.get_type_hints(TrainConfig), parameter_comments(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
         values = {str(getattr(config, field.name)) for config in RECIPES.values()}
-        default = f" (default: {values.pop() or 'none'})" if len(values) == 1 else ' (*)'
+        default = ' (*)' if len(values) > 1 else f" (default: {values.pop() or 'none'})"
+        if kinds[field.name] is bool: default = ''
         _add_option(parser, field.name, kinds[field.name], None, comments[field.name] + default)
     parser.epilog = f'(*) default by recipe:\n{_recipe_table(RECIPES)}'
 

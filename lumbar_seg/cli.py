@@ -264,7 +264,7 @@ def _recipe_table(recipes):
 def _add_train_settings(parser):
     """An option for each field of `TrainConfig`, with no default: what is not given comes from the recipe. Values that
     differ between recipes are in a table at the end."""
-    from lumbar_seg.training import DEFAULT_RECIPE, RECIPES, TrainConfig
+    from lumbar_seg.training import RECIPES, TrainConfig
     kinds, comments = typing.get_type_hints(TrainConfig), parameter_comments(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
         values = {str(getattr(config, field.name)) for config in RECIPES.values()}

@@ -607,8 +607,8 @@ def write_sectors(
     file: Path, # such as `SECTORS_FILE` in the folder of reports
     sectors: dict[str, Sector], # id of a recording -> its sector
 ):
-    """Write the table of sectors. Rows of other recordings stay. If rows or columns of an earlier table change, it is set
-    aside first."""
+    """Write the table of sectors. Rows of other recordings stay. If rows or columns of an earlier table change, it is
+    set aside first."""
     def text_of(table): return csv_text(pd.DataFrame(table.items(), columns=_SECTOR_COLUMNS))
     earlier = GivenSectors(file).table if file.exists() else {}
     table = earlier | {recording: str(sector) for recording, sector in sectors.items()}

@@ -4,21 +4,23 @@
 
 # %% auto #0
 __all__ = ['LOCAL_HOST', 'PAGE_POLICY', 'HEADERS', 'LAB_OPTIONS', 'VOILA_OPTIONS', 'NOT_IN_APP', 'LAB_EXTENSION', 'RUN_BY_HAND',
-           'KERNEL', 'PAGE_TEMPLATE', 'write_lab_extension', 'lab', 'notebook_name', 'browser_notebook', 'browse',
-           'review']
+           'KERNEL', 'PAGE_TEMPLATE', 'write_lab_extension', 'lab', 'pages', 'notebook_name', 'browser_notebook',
+           'browse', 'review']
 
 # %% ../nbs/55_apps.ipynb #dbde4e79
 import asyncio
 import contextlib
 import importlib.util
+import os
 import re
+import shutil
 import tempfile
 import threading
 import webbrowser
 from pathlib import Path
 
 from .layout import DataError, Paths, find_source
-from .storage import write_json, write_keeping, write_text
+from .storage import new_folders, write_json, write_keeping, write_text
 from .records import text_hash
 from .reviews import reviews_path
 
@@ -79,6 +81,30 @@ def lab(
     if not Path(path).exists(): raise DataError(f'There is no notebook or folder {path}.')
     _run_lab(path)
     return f'JupyterLab was open at {path}.'
+
+# %% ../nbs/55_apps.ipynb #7a6e0002
+_NO_PAGES = ('.ipynb_checkpoints', '__pycache__')
+
+def _own_pages():
+    "The folder of notebooks: in an installed package its own, in a clone `nbs`."
+    package = Path(importlib.util.find_spec('lumbar_seg').origin).parent
+    for folder in (package/'pages', package.parent/'nbs'):
+        if (folder/'index.ipynb').exists(): return folder
+    raise DataError('This installation has no notebooks. Install a wheel of lumbar_seg, or work in a clone.')
+
+def pages(
+    folder: str, # to copy the notebooks to; must be new
+) -> str:
+    "Copy the notebooks into a new folder, to step through them. `DataError` if it is there already."
+    folder = Path(folder).expanduser()
+    if os.path.lexists(folder): raise DataError(f'{folder} is there already, so nothing was copied. Give a new folder.')
+    with new_folders(folder) as [new]:
+        shutil.copytree(_own_pages(), new, ignore=shutil.ignore_patterns(*_NO_PAGES), dirs_exist_ok=True)
+    n = len([path for path in folder.glob('*.ipynb') if path.name[0].isdigit()])
+    lines = [f'{n} pages, with tutorials, tests and benchmarks, in {folder}',
+             f'Open them with: lumbar_seg lab {folder/"index.ipynb"}']
+    if importlib.util.find_spec('fastcore') is None: lines.append('They need fastcore: pip install "lumbar_seg[pages]"')
+    return '\n'.join(lines)
 
 # %% ../nbs/55_apps.ipynb #d69fd801
 def notebook_name(

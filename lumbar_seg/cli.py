@@ -64,6 +64,7 @@ COMMANDS = {
     'merge-reviews': Command('reviews.merge_reviews', "Add a colleague's decisions about masks"),
     'export': Command('exports.export_masks', 'Write frames and masks for other programs'),
     'pack': Command('packs.pack', 'Pack a model, its model card and ONNX network into one file'),
+    'pages': Command('apps.pages', 'Copy the notebooks into a folder, to step through them'),
     'lab': Command('apps.lab', 'Open JupyterLab on this machine only'),
 }
 

@@ -137,7 +137,7 @@ class DemoReport:
                 f'Contact sheet:             {self.sheet}\n'
                 f'Report for a web browser:  {self.page}\n'
                 f'Masks and tables:          {self.root}\n'
-                f'Next, the notebooks:       make lab    (or: lumbar_seg lab nbs/index.ipynb)')
+                f'Next, the notebooks:       lumbar_seg pages FOLDER (in a clone: make lab)')
 
 # %% ../nbs/60_demo.ipynb #4e7dd401
 def _score(root) -> Report:

@@ -5,6 +5,7 @@
 # make export write package and README from the notebooks
 # make pages  run every page and keep its outputs; SLOW=1 for the long versions
 # make bench  install, and run the benchmarks; their pages keep the tables (BENCH="nbs/benchmarks/load.ipynb": only these)
+# make docs   install, and build the site into _docs/html, without a network
 # CPU=1       take PyTorch's CPU build (about 1 GB in place of 6)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-slow lab export pages bench
+.PHONY: demo test test-slow lab export pages docs bench
 
 demo: $(VENV)/.installed
 	$(BIN)/lumbar_seg demo
@@ -31,6 +32,9 @@ export: $(VENV)/.installed
 
 pages: $(VENV)/.installed
 	SLOW=$(SLOW) $(BIN)/python .ci/checks.py --pages
+
+docs: $(VENV)/.installed
+	$(BIN)/python .ci/docs.py
 
 BENCH ?= nbs/benchmarks/*.ipynb
 bench: $(VENV)/.installed

@@ -46,6 +46,7 @@ def readme_text():
     notebook.cells = [c for c in notebook.cells if not c.source.startswith('#| hide')]
     text = MarkdownExporter().from_notebook_node(notebook)[0]
     text = re.sub(r'\]\((?!https?:|#)', '](nbs/', text)      # links are relative to nbs/ in the notebook
+    text = text.replace('](nbs/../', '](')
     return '<!-- made from nbs/index.ipynb by `make export`; edit that -->\n\n' + text.strip() + '\n'
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command', 'overview', 'command_function',
-           'parameter_comments', 'command_parser', 'select_command', 'import_command', 'train_command',
+           'parameter_comments', 'command_parser', 'select_command', 'split_command', 'import_command', 'train_command',
            'self_train_command', 'Shown', 'show', 'disk_message', 'main']
 
 # %% ../nbs/61_cli.ipynb #96731228
@@ -44,7 +44,7 @@ COMMANDS = {
     'fill-outlines': Command('drawing.fill_outlines', 'Fill the masks that are closed outlines'),
     'move': Command('selection.move_annotated', 'Move frames without a mask to raw_unlabelled/, or back'),
     'select': Command('cli.select_command', 'Choose the raw frames to draw next'),
-    'split': Command('splits.make_splits', 'Make the train, val and test lists'),
+    'split': Command('cli.split_command', 'Make the train, val and test lists'),
     'audit': Command('splits.audit_splits', 'Look for leaks between the lists'),
     'loaders': Command('dataset.loader_report', 'Check that frames and masks load'),
     'train': Command('cli.train_command', 'Train a model, or cross-validate'),
@@ -193,6 +193,22 @@ def _add_select_settings(parser):
         if default is not None: text += f' (default: {default})'
         if parameter.name.startswith(('band', 'top')): text = f'by brightness: {text}'
         _add_option(parser, parameter.name, kinds[parameter.name], None, text)
+
+# %% ../nbs/61_cli.ipynb #5c1a0002
+def split_command(
+    **settings, # parameters of `make_splits`
+) -> str:
+    """Split the usable pairs into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together. Groups with a mask
+    that a model began go to train. `DataError` if there are lists already, or too few groups."""
+    from lumbar_seg.splits import describe_lists, make_splits
+    return describe_lists(Paths(settings.get('root')), make_splits(**settings))
+
+def _add_split_settings(parser):
+    "An option for each parameter of `make_splits`."
+    from lumbar_seg.splits import make_splits
+    kinds, comments = typing.get_type_hints(make_splits), parameter_comments(make_splits)
+    for parameter in inspect.signature(make_splits).parameters.values():
+        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
 
 # %% ../nbs/61_cli.ipynb #4d2827cf
 def import_command(
@@ -397,8 +413,8 @@ def _add_self_train_settings(parser):
 
 # %% ../nbs/61_cli.ipynb #22346d7f
 MORE_SETTINGS = {             # what `**settings` stands for
-    'import': _add_import_settings, 'select': _add_select_settings, 'train': _add_train_settings,
-    'self-train': _add_self_train_settings}
+    'import': _add_import_settings, 'select': _add_select_settings, 'split': _add_split_settings,
+    'train': _add_train_settings, 'self-train': _add_self_train_settings}
 
 def _run(name, arguments):
     "Run a subcommand and return its result. `SystemExit` where argparse has printed a help text or an error."

@@ -1015,6 +1015,7 @@ class SplitSettings(TypedDict, total=False):
     "What `splits.json` says about how the lists were made. Cross-validation adds the number of folds."
     group_pattern: Annotated[str, AfterValidator(_usable_pattern)] | None
     min_similarity: Annotated[float, Field(gt=0, le=1)]
+    fractions: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] # train, val and test
     joined: dict[str, str] # group -> the group that it is joined to
 
 # %% ../nbs/03_frames.ipynb #84474312

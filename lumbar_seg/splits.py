@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'name_id', 'sibling_links', 'split_by_group',
-           'read_split', 'Splits', 'read_splits', 'independent_groups', 'make_splits', 'held_out_twins', 'Audit',
-           'audit_splits']
+           'read_split', 'Splits', 'read_splits', 'independent_groups', 'parse_shares', 'make_splits', 'describe_lists',
+           'held_out_twins', 'Audit', 'audit_splits']
 
 # %% ../nbs/14_splits.ipynb #0a67fce3
 import random
@@ -218,18 +218,16 @@ def independent_groups(
     return groups, joined
 
 # %% ../nbs/14_splits.ipynb #a3d06f18
-def _deal_joined(groups, joined, boneless, seed, train_only):
+def _deal_joined(groups, joined, boneless, shares, seed, train_only):
     "The parts, and which groups were joined for them."
     together = {name: joined.get(group, group) for name, group in groups.items()}
-    try: return split_by_group(together, boneless, seed=seed, train_only=train_only), joined
+    try: return split_by_group(together, boneless, shares, seed, train_only), joined
     except DataError:
         none_given = all(group == name for name, group in groups.items())
         if none_given or not joined: raise
     print('If these groups were joined, too few would be left. They are dealt out as given. '
           'Run `lumbar_seg audit` to see what they share.')
-    return split_by_group(groups, boneless, seed=seed, train_only=train_only), {}
-
-
+    return split_by_group(groups, boneless, shares, seed, train_only), {}
 
 def _describe_begun(begun, parts, model_begun):
     "Say where the masks went that a model began."
@@ -271,6 +269,17 @@ def _write_lists(paths, parts, settings):
         for temporary, text in zip(temporaries, contents.values(), strict=True):
             temporary.write_text(text, encoding='utf-8', newline='\n')
 
+# %% ../nbs/14_splits.ipynb #5b1a0002
+def parse_shares(
+    text: str, # such as 70/15/15
+) -> tuple[float, float, float]: # fractions for train, val and test, which add up to 1
+    "The shares of the three lists. `DataError` for anything but three numbers above 0."
+    numbers = re.fullmatch(r'(\d+\.?\d*)/(\d+\.?\d*)/(\d+\.?\d*)', text)
+    values = [float(number) for number in numbers.groups()] if numbers else [0]
+    if min(values) <= 0:
+        raise DataError(f"shares must be three numbers for train, val and test, such as 70/15/15, not '{text}'.")
+    return tuple(value/sum(values) for value in values)
+
 # %% ../nbs/14_splits.ipynb #266609f1
 def _mask_makers(paths, splits, origins):
     """For each model that began masks in train: the first of them, whether there is a record of the model, and the
@@ -290,11 +299,13 @@ def make_splits(
     min_similarity: float | None = None, # frames this alike, 0 to 1, count as one picture. Default: as before, or 0.9
     replace: bool = False, # set existing lists aside and write new ones
     model_begun: bool = False, # let masks that a model began into val and test, too
+    shares: str | None = None, # of train, val and test, such as 70/15/15. Default: as before, or 80/10/10
 ) -> Splits:
-    """Split the usable pairs 80/10/10 into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together. Groups
-    with a mask that a model began go to train."""
+    """Split the usable pairs into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together. Groups with a mask
+    that a model began go to train. `DataError` if there are lists already, or too few groups."""
     paths = Paths(root)
     earlier = _earlier_settings(paths, replace)
+    fractions = parse_shares(shares) if shares else tuple(earlier.get('fractions', FRACTIONS))
     newly_given = bool(group_pattern)
     if group_pattern is None: group_pattern = earlier.get('group_pattern')
     if min_similarity is None: min_similarity = earlier.get('min_similarity', MIN_SIMILARITY)
@@ -311,9 +322,9 @@ def make_splits(
     groups, joined = independent_groups(paths, report.usable, group_pattern, min_similarity)
     for line in report.table_warnings: print(line)
     begun = list(report.origins)
-    parts, joined = _deal_joined(groups, joined, report.boneless, seed, [] if model_begun else begun)
+    parts, joined = _deal_joined(groups, joined, report.boneless, fractions, seed, [] if model_begun else begun)
     _describe_begun(begun, parts, model_begun)
-    settings = {'seed': seed, 'fractions': FRACTIONS, 'group_pattern': group_pattern or None,
+    settings = {'seed': seed, 'fractions': fractions, 'group_pattern': group_pattern or None,
                 'min_similarity': min_similarity, 'joined': joined}
     _write_lists(paths, parts, settings)
     splits = read_splits(paths)
@@ -321,6 +332,20 @@ def make_splits(
         if known: print(f'WARNING: {report.origins[name].weights}, which began the train mask of {name}, knows '
                         f'{len(known)} frames of val and test, such as {known[0]}. See `lumbar_seg audit`.')
     return splits
+
+# %% ../nbs/14_splits.ipynb #5b1a0005
+def describe_lists(
+    paths: Paths, # data layout
+    splits: Splits, # its lists
+) -> str: # two lines
+    "How many frames and groups each list has, and where the groups come from."
+    names = splits.train + splits.val + splits.test
+    group_of, pattern = frame_groups(paths, names), read_split_settings(paths).get('group_pattern')
+    counts = ', '.join(f'{len({group_of[name] for name in splits[part]})} in {part}' for part in PARTS)
+    given = any(group != name for name, group in named_groups(paths, names, pattern).items())
+    source = 'the column group of frames.csv' if given else 'pictures and names, since no groups are given'
+    if pattern: source = f'file names, by {pattern}'
+    return f'{splits}\ngroups: {counts}; from {source}'
 
 # %% ../nbs/14_splits.ipynb #c5a8d07e
 def _min_similarity(paths):

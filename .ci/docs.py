@@ -34,7 +34,7 @@ CONF = {
     'html_theme': 'sphinx_book_theme', 'html_title': f"{SETTINGS['lib_name']} {SETTINGS['version']}",
     'html_show_sourcelink': False, 'html_copy_source': False,
     'html_theme_options': {'repository_url': SETTINGS['git_url'], 'use_download_button': False,
-                           'use_fullscreen_button': False, 'show_toc_level': 2},
+                           'use_fullscreen_button': False, 'show_toc_level': 2, 'navbar_persistent': []},
 }
 
 
@@ -104,19 +104,28 @@ def gallery(place):
     return '\n'.join(lines)
 
 
-def described(name, thing):
-    "A public function or class: its signature, what it does, and the comment beside each parameter."
+def comments_of(thing):
+    "The comment beside each parameter, if the source can be read."
     from lumbar_seg.cli import parameter_comments
-    lines = [f'### {name}', '']
-    if callable(thing):
-        try: lines += ['```python', f'{name}{inspect.signature(thing)}', '```', '']
-        except ValueError: pass
-    text = inspect.getdoc(thing) if callable(thing) else f'`{thing!r}`'[:300]
-    lines += [text or '', '']
-    try: comments = parameter_comments(thing)
-    except (OSError, TypeError, ValueError, SyntaxError): comments = {}
-    rows = [f'- `{parameter}`: {comment}' for parameter, comment in comments.items() if comment and parameter != 'self']
-    return [*lines, *rows, '']
+    has_own = inspect.isclass(thing) and not hasattr(thing, '__dataclass_fields__') and '__init__' in vars(thing)
+    try: found = parameter_comments(thing.__init__ if has_own else thing)
+    except (OSError, TypeError, ValueError, SyntaxError): found = {}
+    return [f'- `{name}`: {comment}' for name, comment in found.items() if comment and name != 'self']
+
+
+def methods_of(thing):
+    "The public methods of a class, and what they do."
+    for name, method in vars(thing).items() if inspect.isclass(thing) else ():
+        if name.startswith('_') or not inspect.isfunction(method): continue
+        what = inspect.getdoc(method) or 'see its page'
+        yield f'- `.{name}()`: {what.splitlines()[0]}'
+
+
+def described(name, thing):
+    "A public function or class: its signature, what it does, the comment beside each parameter, and its methods."
+    try: call = ['```python', f'{name}{inspect.signature(thing)}', '```', '']
+    except ValueError: call = []
+    return [f'### {name}', '', *call, inspect.getdoc(thing) or '', '', *comments_of(thing), '', *methods_of(thing), '']
 
 
 def api():

@@ -36,6 +36,7 @@ class Command(typing.NamedTuple):
     summary: str # what it is for, in one line
 
 COMMANDS = {
+    'start': Command('start.start', 'See what is in a folder, and what to do next'),
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
     'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
     'import': Command('cli.import_command', 'Import frames from DICOM, videos and volumes, names removed'),

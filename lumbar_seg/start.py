@@ -209,7 +209,8 @@ def _recordings_in(folder):
     return kinds, reasons
 
 _SORT = ('make a folder data/ with the folders images/ and masks_manual/, copy the frames and the masks into them '
-         '(each mask under the name of its frame), and frames without a mask into data/raw_unlabelled/; then check the pairs')
+         '(each mask under the name of its frame), and frames without a mask into data/raw_unlabelled/; then check '
+         'the pairs')
 
 def look_at_files(
     folder: Path, # not a data folder

@@ -51,6 +51,7 @@ COMMANDS = {
     'train': Command('cli.train_command', 'Train a model, or cross-validate'),
     'self-train': Command('cli.self_train_command', 'Train on raw frames too, as a trained model sees them'),
     'evaluate': Command('report.evaluate_and_report', 'Score a model or a folder of masks, with a report'),
+    'manuscript': Command('manuscript.write_manuscript', 'Write methods, tables and figures for a paper'),
     'agreement': Command('evaluation.agreement', 'Score how well two annotators agree'),
     'runs': Command('records.list_runs', 'List models and evaluations, or compare two'),
     'predict': Command('prediction.predict_folder', 'Predict masks and overlays of all raw frames'),

@@ -142,12 +142,13 @@ def scoring_in_words(
             top, bottom = limits['band_top'], limits['band_bottom']
             lines.append(f'What lay above {top:.0%} or below {bottom:.0%} of the height was removed, and so were '
                          f"pieces under {limits['min_area_frac']:.3%} of the frame; {kept}.")
-    lines.append(f'Masks were compared with the drawn ones frame by frame [Maier-Hein 2024]: '
-                 f'{measure_title(main_measure(unit))} of the centerlines (the harmonic mean of precision and recall '
-                 'of their points within this distance), the average symmetric surface distance of the centerlines '
-                 f'(ASSD) and its 95 % Hausdorff counterpart (HD95) in {unit}, and the Dice coefficient [Dice 1945]. '
-                 'Means are over the frames that show bone; where it was missed altogether, F1 and Dice are 0, and distances are '
-                 'the diagonal of the frame. In frames without bone, any marked pixel is a false positive.')
+    f1 = measure_title(main_measure(unit))
+    lines.append(f'Masks were compared with the drawn ones frame by frame [Maier-Hein 2024]: {f1} of the centerlines '
+                 '(the harmonic mean of precision and recall of their points within this distance), the average '
+                 'symmetric surface distance of the centerlines (ASSD) and its 95 % Hausdorff counterpart (HD95) in '
+                 f'{unit}, and the Dice coefficient [Dice 1945]. Means are over the frames that show bone; where it was '
+                 'missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. In frames without '
+                 'bone, any marked pixel is a false positive.')
     if evaluation.scores.group.nunique() >= MIN_INTERVAL_GROUPS:
         lines.append('Intervals of 95 % are from a bootstrap over groups [Efron 1993], since frames of one group are '
                      'not independent, stretched for the number of groups [Hesterberg 2015].')

@@ -147,8 +147,8 @@ def scoring_in_words(
                  '(the harmonic mean of precision and recall of their points within this distance), the average '
                  'symmetric surface distance of the centerlines (ASSD) and its 95 % Hausdorff counterpart (HD95) in '
                  f'{unit}, and the Dice coefficient [Dice 1945]. Means are over the frames that show bone; where it '
-                 'was missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. In frames without '
-                 'bone, any marked pixel is a false positive.')
+                 'was missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. In frames '
+                 'without bone, any marked pixel is a false positive.')
     if evaluation.scores.group.nunique() >= MIN_INTERVAL_GROUPS:
         lines.append('Intervals of 95 % are from a bootstrap over groups [Efron 1993], since frames of one group are '
                      'not independent, stretched for the number of groups [Hesterberg 2015].')

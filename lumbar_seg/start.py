@@ -7,14 +7,14 @@ __all__ = ['ENOUGH', 'NextStep', 'Standing', 'data_folder', 'look_at_data', 'mas
 
 # %% ../nbs/62_start.ipynb #57a47003
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .layout import IMAGE_SUFFIXES, DataError, Paths, image_files, is_by_product, require_folder, unread_in
+from .layout import DataError, Paths, image_files, require_folder, unread_in
 from .images import read_mask
 from .frames import folder_masks, frame_stem, is_named_like_mask, pair_files
 from .records import weights_in
@@ -187,24 +187,22 @@ def _is_mask(path):
     except DataError: return False
 
 def mask_folders(
-    folder: Path, # with its subfolders
-) -> list[Path]: # relative to it, in the order of their names
+    pictures: list[Path], # in any folders
+) -> list[Path]: # in the order of their names
     "The folders in which a picture looks like a mask."
-    by_folder = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or is_by_product(path.name) or not path.is_file(): continue
-        by_folder.setdefault(path.parent, []).append(path)
-    return [place.relative_to(folder) for place, files in by_folder.items()
+    by_folder = defaultdict(list)
+    for path in pictures: by_folder[path.parent].append(path)
+    return [place for place, files in sorted(by_folder.items())
             if any(map(_is_mask, evenly_spaced(files, _LOOKED_AT)))]
 
 # %% ../nbs/62_start.ipynb #57a4701b
 _KINDS = {'dicom': 'DICOM file', 'video': 'video', 'pictures': 'picture', 'volume': 'volume'}
 
 def _recordings_in(folder):
-    "How many recordings of each kind there are, and of how many files nothing can be read, by the reason."
-    kinds, reasons = Counter(), Counter()
+    "The recordings by their kind, and of how many files nothing can be read, by the reason."
+    kinds, reasons = defaultdict(list), Counter()
     for item in progress(find_recordings(folder), 'look through the files', leave=False, delay=1):
-        if isinstance(item, Recording): kinds[item.kind] += 1
+        if isinstance(item, Recording): kinds[item.kind].append(item.path)
         elif not item.foreign: reasons[item.reason] += 1
     return kinds, reasons
 
@@ -217,9 +215,9 @@ def look_at_files(
 ) -> Standing:
     "What a folder of files holds, and how it becomes a data folder."
     kinds, reasons = _recordings_in(folder)
-    masks = mask_folders(folder) if kinds['pictures'] else []
-    found = [_count(n, _KINDS[kind]) for kind, n in kinds.items()]
-    if masks: found.append(f"masks among the pictures, in {some_of([f'{place}/' for place in masks], 3)}")
+    masks = mask_folders(kinds.get('pictures', []))
+    found = [_count(len(files), _KINDS[kind]) for kind, files in kinds.items()]
+    if masks: found.append(f'masks among the pictures, in {some_of([str(place) for place in masks], 3)}')
     wrong = [f"{_count(n, 'file')} cannot be used: {reason}" for reason, n in reasons.items()]
     if masks: step = NextStep('check', _SORT)
     elif kinds: step = NextStep(f'import {shlex.quote(str(folder))} --dry-run', 'see what an import would make of it: '

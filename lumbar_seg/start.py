@@ -94,7 +94,10 @@ def _count_frames(data):
     data.waiting = len([frame for frame in _pictures(paths.to_label) if frame_stem(frame) not in drawn])
     if paths.images.is_dir() and paths.masks_manual.is_dir():
         data.undrawn = len(pair_files(paths.images, paths.masks_manual).without_mask())
-        _count_pairs(data, check_pairs(paths))
+        try: _count_pairs(data, check_pairs(paths))
+        except DataError as e:                                       # such as a frames.csv that cannot be read
+            data.errors = 1
+            data.wrong.append(str(e))
     data.found.append(f"{_count(data.usable, 'frame')} with a usable mask, "
                       f"{_count(data.raw + data.undrawn, 'frame')} without a mask")
     if data.waiting: data.found.append(f"{_count(data.waiting, 'frame')} in to_label/, to be drawn")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from .layout import RUN_FILE, DataError, Paths
 from .storage import atomic_write, csv_text, write_keeping
-from .frames import frame_groups
+from .frames import frame_groups, named_groups, read_split_settings
 from .records import WeightsRecord, find_record, is_finished, read_run, recorded_history
 from .display import as_html
+from .runtime import input_size
 from .splits import PARTS, read_splits
 from .augment import AUGMENTATIONS
 from .metrics import MIN_INTERVAL_GROUPS
@@ -57,26 +58,40 @@ TO_FILL_IN = '[TO FILL IN: {}]'
 
 def _plural(n, thing): return f"{n} {thing}{'' if n == 1 else 's'}"
 
+def _drawing_in_words(evaluation, record):
+    "Who drew, and how many masks a network began."
+    by_whom = TO_FILL_IN.format('who drew the masks, with what experience, and how far two annotators agree')
+    began = sum(record.get('data', {}).get('begun_by_models', {}).values()) + len(evaluation.begun)
+    if not began: return f'Bone was drawn by hand {by_whom}.'
+    return f'Bone was drawn by hand {by_whom}; in {_plural(began, "frame")}, a person corrected the mask of a network.'
+
+def _lists_in_words(paths, splits):
+    "Frames and groups of each list, and who says what a group is."
+    names = splits.train + splits.val + splits.test
+    groups = frame_groups(paths, names)
+    lists = ', '.join(f"{part} {_plural(len(splits[part]), 'frame')} of "
+                      f"{_plural(len({groups[name] for name in splits[part]}), 'group')}" for part in PARTS)
+    meaning = TO_FILL_IN.format('what a group is: a patient, an exam or a sweep')
+    given = named_groups(paths, names, read_split_settings(paths).get('group_pattern'))
+    if all(group == name for name, group in given.items()):
+        meaning = ('inferred from pictures and file names '
+                   + TO_FILL_IN.format('make sure that no patient is in two lists'))
+    return f'{len(names)} frames with a mask were divided into {lists}. No group {meaning} was in more than one list.'
+
 def data_in_words(
     paths: Paths, # data layout
     evaluation: Evaluation, # of any list
+    record: WeightsRecord | None = None, # of the weights that were scored
 ) -> str: # a paragraph
-    "The frames, and how they were divided."
+    "The frames, how they were drawn, and how they were divided."
     from_where = TO_FILL_IN.format('machine, probe, who scanned whom, when, and with whose approval')
-    by_whom = TO_FILL_IN.format('who drew the masks, with what experience, and how far two annotators agree')
-    scores = evaluation.scores
-    scored = (f"{_plural(len(scores), 'frame')} of {_plural(scores.group.nunique(), 'group')} (patients, exams or "
-              f'sweeps) of the list "{evaluation.part}" were scored')
+    lines = [f'B-mode ultrasound frames were recorded {from_where}.', _drawing_in_words(evaluation, record or {})]
     try: splits = read_splits(paths)
     except DataError: splits = None
-    if splits is None or splits.fingerprint != evaluation.run.get('split'):
-        return f'B-mode ultrasound frames were recorded {from_where}. Bone was drawn by hand {by_whom}. {scored}.'
-    groups = frame_groups(paths, splits.train + splits.val + splits.test)
-    lists = ', '.join(f"{part} {_plural(len(splits[part]), 'frame')} of "
-                      f"{_plural(len({groups[name] for name in splits[part]}), 'group')}" for part in PARTS)
-    return (f'B-mode ultrasound frames were recorded {from_where}. Bone was drawn by hand {by_whom}. '
-            f'{len(groups)} frames with a mask were divided into {lists}; no group was in more than one list. '
-            f'{scored}.')
+    if splits and splits.fingerprint == evaluation.run.get('split'): lines.append(_lists_in_words(paths, splits))
+    scores = evaluation.scores
+    return ' '.join([*lines, f"Scores are of {_plural(len(scores), 'frame')} of "
+                             f"{_plural(scores.group.nunique(), 'group')}, the list {evaluation.part}."])
 
 # %% ../nbs/44_manuscript.ipynb #44a5c00c
 NETWORKS = {
@@ -87,7 +102,7 @@ NETWORKS = {
     'small': 'a U-Net [Ronneberger 2015] of {base_ch} channels at full resolution',
 }
 LOSSES = {'bce': 'binary cross-entropy',
-          'bce_dice': 'binary cross-entropy (weight {alpha:g}) and Dice loss [Milletari 2016] (the rest of 1)'}
+          'bce_dice': 'a loss of {alpha:g} × binary cross-entropy + {rest:g} × Dice loss [Milletari 2016]'}
 VARIED = {'flip': 'mirror images', 'rotation': 'rotation', 'scale': 'zoom', 'stretch': 'stretching', 'shift': 'shifts',
           'elastic': 'elastic deformation', 'gain': 'gain', 'attenuation': 'attenuation with depth',
           'tgc': 'time gain compensation', 'shadow_chance': 'shadows', 'gap': 'dark rectangles', 'gamma': 'gamma',
@@ -98,19 +113,19 @@ def network_in_words(
 ) -> str: # a sentence
     "The network, its input, and what it started from."
     settings, start = record['settings'], record.get('encoder_start', 'unknown')
-    size = record.get('input_size') or settings['img_size']
+    height, width = input_size(record.get('input_size') or settings['img_size'])
     usual = 'the network {model} of Segmentation Models PyTorch [Iakubovskii 2019]'
     what = NETWORKS.get(settings['model'], usual).format(**settings)
     started = 'from random weights' if start in ('random', None) else f'with its encoder from {start} weights'
-    return (f'The network was {what}. Frames were scaled to {size} pixels (height x width; one number: both), and '
-            f'their gray values divided by 255. It started {started}.')
+    return (f'The network was {what}. Frames were resized to {height} × {width} pixels (height × width), and their '
+            f'gray values divided by 255. It started {started}.')
 
 def training_in_words(
     record: WeightsRecord, # of the weights
 ) -> str: # a paragraph
     "How the network was trained."
     settings, history = record['settings'], recorded_history(record)
-    loss = LOSSES.get(settings['loss'], f"the loss {settings['loss']}").format(**settings)
+    loss = LOSSES.get(settings['loss'], f"the loss {settings['loss']}").format(**settings, rest=1 - settings['alpha'])
     best = history.loc[history.val_dice.idxmax()]
     n_train, n_val = (_plural(record['data'][part]['n'], 'frame') for part in ('train', 'val'))
     steps = f" of {settings['epoch_steps']} batches" if settings.get('epoch_steps') else ''
@@ -148,10 +163,11 @@ def scoring_in_words(
                  'symmetric surface distance of the centerlines (ASSD) and its 95 % Hausdorff counterpart (HD95) in '
                  f'{unit}, and the Dice coefficient [Dice 1945]. Means are over the frames that show bone; where it '
                  'was missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. In frames '
-                 'without bone, any marked pixel is a false positive.')
+                 'without bone, any marked pixel is a false positive. The table also gives the intersection over '
+                 'union (IoU), surface Dice (NSD) and boundary IoU.')
     if evaluation.scores.group.nunique() >= MIN_INTERVAL_GROUPS:
-        lines.append('Intervals of 95 % are from a bootstrap over groups [Efron 1993], since frames of one group are '
-                     'not independent, stretched for the number of groups [Hesterberg 2015].')
+        lines.append('95 % confidence intervals are from a bootstrap over groups [Efron 1993], because frames of one '
+                     'group are not independent, and widened for the number of groups [Hesterberg 2015].')
     else: lines.append(f'With fewer than {MIN_INTERVAL_GROUPS} groups, no intervals are given.')
     return ' '.join(lines)
 
@@ -174,9 +190,10 @@ def methods(
     trained = [network_in_words(record), training_in_words(record)] if 'history' in record else []
     if not trained and 'weights_sha256' in evaluation.run:
         trained = [TO_FILL_IN.format('the network and its training: these weights have no record')]
-    parts = ['## Data', data_in_words(paths, evaluation), *(['## Network and training', *trained] if trained else []),
+    results = in_words(evaluation).replace(evaluation.name, 'The network', 1)
+    parts = ['## Data', data_in_words(paths, evaluation, record), *(['## Network and training', *trained] if trained else []),
              '## Scores', scoring_in_words(evaluation), software_in_words(evaluation),
-             '## Results', in_words(evaluation)]
+             '## Results', results]
     doubts = [f'> **Not for publication as it is.** {line}' for line in evaluation.warnings]
     text = '\n\n'.join([f'# {evaluation.name} on {evaluation.part}', *doubts, *parts])
     return '\n\n'.join([text, '## References', *references(text)]) + '\n'

@@ -84,8 +84,9 @@ def _deal(groups, train_only, fractions, seed, n_left):
 def _require_enough_groups(groups, bony_groups, train_only):
     "`DataError` unless each list can get a group with bone."
     if len(bony_groups) < 3:
-        raise DataError(f'The {len(groups)} frames show bone in only {len(bony_groups)} groups, and each list needs '
-                        'one. Annotate frames of at least three groups.')
+        raise DataError(f'The {len(groups)} frames show bone in too few groups (patients, exams or sweeps): '
+                        f'{len(bony_groups)}. Train, val and test need one each. Draw frames of at least three groups, '
+                        'or correct the column group of frames.csv.')
     if len(bony_groups - train_only) < 2:
         raise DataError(f'Of the {len(bony_groups)} groups that show bone, a model began masks of '
                         f'{len(bony_groups & train_only)}, which can only be trained on. Val and test need a group '

@@ -7,7 +7,7 @@ __all__ = ['ENOUGH', 'NextStep', 'Standing', 'data_folder', 'look_at_data', 'mas
 
 # %% ../nbs/62_start.ipynb #57a47003
 import shlex
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,7 +48,7 @@ class Standing:
     def __str__(self):
         lines = [*self.done, f'In {self.folder}:', *(f'  {line}' for line in self.found)]
         lines += [f'WRONG: {line}' for line in self.wrong]
-        return '\n'.join([*lines, '', f'Next: {self.step.why}.', f'  lumbar_seg {self.step.command}'])
+        return '\n'.join([*lines, '', f'Next: {self.step.why}', f'  lumbar_seg {self.step.command}'])
 
     def _repr_html_(self): return as_html(self)
 
@@ -202,16 +202,17 @@ def mask_folders(
 _KINDS = {'dicom': 'DICOM file', 'video': 'video', 'pictures': 'picture', 'volume': 'volume'}
 
 def _recordings_in(folder):
-    "The recordings by their kind, and of how many files nothing can be read, by the reason."
-    kinds, reasons = defaultdict(list), Counter()
+    "The recordings by their kind, and the files that cannot be used by the reason."
+    kinds, reasons = defaultdict(list), defaultdict(list)
     for item in progress(find_recordings(folder), 'look through the files', leave=False, delay=1):
         if isinstance(item, Recording): kinds[item.kind].append(item.path)
-        elif not item.foreign: reasons[item.reason] += 1
+        elif not item.foreign: reasons[item.reason].append(item.path)
     return kinds, reasons
 
-_SORT = ('make a folder data/ with the folders images/ and masks_manual/, copy the frames and the masks into them '
-         '(each mask under the name of its frame), and frames without a mask into data/raw_unlabelled/; then check '
-         'the pairs')
+_SORT = """make this layout, then run the command below in the folder that contains data/:
+  data/images/          frames that have a mask
+  data/masks_manual/    their masks, named like the frames: 1.png for 1.jpg
+  data/raw_unlabelled/  frames without a mask"""
 
 def look_at_files(
     folder: Path, # not a data folder
@@ -221,10 +222,11 @@ def look_at_files(
     masks = mask_folders(kinds.get('pictures', []))
     found = [_count(len(files), _KINDS[kind]) for kind, files in kinds.items()]
     if masks: found.append(f'masks among the pictures, in {some_of([str(place) for place in masks], 3)}')
-    wrong = [f"{_count(n, 'file')} cannot be used: {reason}" for reason, n in reasons.items()]
+    wrong = [f"{_count(len(files), 'file')} cannot be used, such as {files[0]}: {reason}"
+             for reason, files in reasons.items()]
     if masks: step = NextStep('check', _SORT)
-    elif kinds: step = NextStep(f'import {shlex.quote(str(folder))} --dry-run', 'see what an import would make of it: '
-                                'frames without names, whose they are, and what lies around the ultrasound picture')
+    elif kinds: step = NextStep(f'import {shlex.quote(str(folder))} --dry-run', 'see what an import would make of it. '
+                                'After the import, go on with `lumbar_seg start data`')
     else: step = NextStep('phantom --root PHANTOM', 'there is nothing here yet; try everything on synthetic frames')
     return Standing(folder, found or ['no frame and no recording'], wrong, step)
 
@@ -238,6 +240,7 @@ def _do_harmless(paths):
         try: result = _HARMLESS[name](paths)
         except DataError as e:
             standing.wrong.append(str(e))
+            standing.step = NextStep(_for_root('select', paths), 'choose frames of more patients to draw')
             break
         done.append(f'done: lumbar_seg {standing.step.command}\n{result}\n')
         standing = look_at_data(paths)

@@ -81,7 +81,7 @@ class TrainConfig:
     "All settings of a training run. `DataError` for an invalid value, naming the setting."
     model: Annotated[str, _without(model_problem)] = 'resnet34' # resnet34, small, realtime, or such as FPN:resnet18
     weights: Annotated[str, AfterValidator(_check_weights_name)] = BEST_WEIGHTS # file name in the folder models/
-    epochs: PositiveInt = 15 # passes over the training frames, or parts of epoch_steps batches
+    epochs: PositiveInt = 15 # epochs at most: passes over the training frames, or parts of epoch_steps batches
     epoch_steps: NonNegativeInt = 0 # batches in an epoch; 0: one pass over the training frames
     patience: NonNegativeInt = 0 # stop after this many epochs without a better val Dice; 0: never
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4 # learning rate of AdamW; with one_cycle the highest

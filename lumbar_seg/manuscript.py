@@ -191,7 +191,8 @@ def methods(
     if not trained and 'weights_sha256' in evaluation.run:
         trained = [TO_FILL_IN.format('the network and its training: these weights have no record')]
     results = in_words(evaluation).replace(evaluation.name, 'The network', 1)
-    parts = ['## Data', data_in_words(paths, evaluation, record), *(['## Network and training', *trained] if trained else []),
+    if trained: trained.insert(0, '## Network and training')
+    parts = ['## Data', data_in_words(paths, evaluation, record), *trained,
              '## Scores', scoring_in_words(evaluation), software_in_words(evaluation),
              '## Results', results]
     doubts = [f'> **Not for publication as it is.** {line}' for line in evaluation.warnings]

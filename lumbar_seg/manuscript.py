@@ -4,27 +4,30 @@
 
 # %% auto #0
 __all__ = ['REFERENCES', 'TO_FILL_IN', 'NETWORKS', 'LOSSES', 'VARIED', 'FIGURES', 'KINDS', 'references', 'data_in_words',
-           'network_in_words', 'training_in_words', 'scoring_in_words', 'software_in_words', 'methods', 'Manuscript',
-           'write_manuscript']
+           'settings_of', 'why_unknown', 'network_in_words', 'training_in_words', 'scoring_in_words',
+           'software_in_words', 'doubts', 'methods', 'Manuscript', 'write_manuscript']
 
-# %% ../nbs/44_manuscript.ipynb #44a5c003
+# %% ../nbs/44_manuscript.ipynb #44a5d003
+import contextlib
+import io
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .layout import RUN_FILE, DataError, Paths
-from .storage import atomic_write, csv_text, write_keeping
+from .storage import csv_text, setting_aside, write_keeping
 from .frames import frame_groups, named_groups, read_split_settings
-from .records import WeightsRecord, find_record, is_finished, read_run, recorded_history
+from .records import RunRecord, WeightsRecord, find_record, is_finished, read_run, recorded_history
 from .display import as_html
 from .runtime import input_size
 from .splits import PARTS, read_splits
 from .augment import AUGMENTATIONS
+from .training import TrainConfig
 from .metrics import MIN_INTERVAL_GROUPS
 from .evaluation import Evaluation, main_measure, measure_title, read_evaluation
 from .report import curve_figure, detection_table, frames_figure, in_words, scores_table
 
-# %% ../nbs/44_manuscript.ipynb #44a5c008
+# %% ../nbs/44_manuscript.ipynb #44a5d008
 REFERENCES = {
     'Ronneberger 2015': 'Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for biomedical image '
                         'segmentation. MICCAI 2015. doi:10.1007/978-3-319-24574-4_28',
@@ -44,6 +47,8 @@ REFERENCES = {
     'Hesterberg 2015': 'Hesterberg TC. What teachers should know about the bootstrap. The American Statistician '
                        '2015;69:371. doi:10.1080/00031305.2015.1089789',
     'Efron 1993': 'Efron B, Tibshirani RJ. An introduction to the bootstrap. Chapman and Hall 1993',
+    'Clopper 1934': 'Clopper CJ, Pearson ES. The use of confidence or fiducial limits illustrated in the case of the '
+                    'binomial. Biometrika 1934;26:404. doi:10.1093/biomet/26.4.404',
 }
 
 def references(
@@ -53,7 +58,7 @@ def references(
     named = {key for found in re.findall(r'\[([^\]]+)\]', text) for key in found.split('; ')}
     return [f'[{key}] {REFERENCES[key]}' for key in sorted(named & set(REFERENCES))]
 
-# %% ../nbs/44_manuscript.ipynb #44a5c00a
+# %% ../nbs/44_manuscript.ipynb #44a5d00a
 TO_FILL_IN = '[TO FILL IN: {}]'
 
 def _plural(n, thing): return f"{n} {thing}{'' if n == 1 else 's'}"
@@ -63,20 +68,39 @@ def _drawing_in_words(evaluation, record):
     by_whom = TO_FILL_IN.format('who drew the masks, with what experience, and how far two annotators agree')
     began = sum(record.get('data', {}).get('begun_by_models', {}).values()) + len(evaluation.begun)
     if not began: return f'Bone was drawn by hand {by_whom}.'
-    return f'Bone was drawn by hand {by_whom}; in {_plural(began, "frame")}, a person corrected the mask of a network.'
+    return (f'Bone was drawn by hand {by_whom}; a network began the masks of {_plural(began, "frame")}, which people '
+            'looked at, and corrected where they saw fit.')
 
-def _lists_in_words(paths, splits):
-    "Frames and groups of each list, and who says what a group is."
+def _same_groups(evaluation, groups):
+    "Are the groups of the scored frames still those that they were scored with?"
+    scored = evaluation.scores
+    return all(groups.get(name) == group for name, group in zip(scored.filename, scored.group))
+
+def _separation_in_words(paths, splits, groups):
+    "What can be said about groups in several lists; empty if a group is in two."
+    in_list = [{groups[name] for name in splits[part]} for part in PARTS]
+    if len(set().union(*in_list)) < sum(map(len, in_list)): return ''
+    given = named_groups(paths, list(groups), read_split_settings(paths).get('group_pattern'))
+    alone = sum(group == name for name, group in given.items())
+    if alone:
+        return (f'[TO FILL IN: {alone} of these frames have no group in frames.csv; make sure that no patient is in '
+                'two lists, and that no interval counts a patient twice].')
+    return 'No [TO FILL IN: what a group is, best a patient] was in more than one list.'
+
+# %% ../nbs/44_manuscript.ipynb #44a5d00b
+def _lists_in_words(paths, evaluation):
+    "Frames and groups of each list, if they are those of the evaluation."
+    unknown = TO_FILL_IN.format('how the frames were divided: lists or groups have changed since the evaluation')
+    try: splits = read_splits(paths)
+    except DataError: return '' if evaluation.run.get('split') is None else unknown
+    if splits.fingerprint != evaluation.run.get('split'):
+        return unknown if evaluation.run.get('split') else ''
     names = splits.train + splits.val + splits.test
     groups = frame_groups(paths, names)
+    if not _same_groups(evaluation, groups): return unknown
     lists = ', '.join(f"{part} {_plural(len(splits[part]), 'frame')} of "
                       f"{_plural(len({groups[name] for name in splits[part]}), 'group')}" for part in PARTS)
-    meaning = TO_FILL_IN.format('what a group is: a patient, an exam or a sweep')
-    given = named_groups(paths, names, read_split_settings(paths).get('group_pattern'))
-    if all(group == name for name, group in given.items()):
-        meaning = ('inferred from pictures and file names '
-                   + TO_FILL_IN.format('make sure that no patient is in two lists'))
-    return f'{len(names)} frames with a mask were divided into {lists}. No group {meaning} was in more than one list.'
+    return f'{len(names)} frames with a mask were divided into {lists}. {_separation_in_words(paths, splits, groups)}'
 
 def data_in_words(
     paths: Paths, # data layout
@@ -85,21 +109,21 @@ def data_in_words(
 ) -> str: # a paragraph
     "The frames, how they were drawn, and how they were divided."
     from_where = TO_FILL_IN.format('machine, probe, who scanned whom, when, and with whose approval')
-    lines = [f'B-mode ultrasound frames were recorded {from_where}.', _drawing_in_words(evaluation, record or {})]
-    try: splits = read_splits(paths)
-    except DataError: splits = None
-    if splits and splits.fingerprint == evaluation.run.get('split'): lines.append(_lists_in_words(paths, splits))
-    scores = evaluation.scores
-    return ' '.join([*lines, f"Scores are of {_plural(len(scores), 'frame')} of "
-                             f"{_plural(scores.group.nunique(), 'group')}, the list {evaluation.part}."])
+    scores, left_out = evaluation.scores, len(evaluation.begun)
+    scored = (f"Scores are of {_plural(len(scores), 'frame')} of {_plural(scores.group.nunique(), 'group')}, "
+              f'of the list "{evaluation.part}".')
+    if left_out: scored += f' {_plural(left_out, "frame")} of it whose mask a network began count in no score.'
+    lines = [f'B-mode ultrasound frames were recorded {from_where}.', _drawing_in_words(evaluation, record or {}),
+             _lists_in_words(paths, evaluation), scored]
+    return ' '.join(line.strip() for line in lines if line)
 
-# %% ../nbs/44_manuscript.ipynb #44a5c00c
+# %% ../nbs/44_manuscript.ipynb #44a5d010
 NETWORKS = {
     'resnet34': 'a U-Net [Ronneberger 2015] with a ResNet-34 encoder [He 2016], built with Segmentation Models '
                 'PyTorch [Iakubovskii 2019]',
     'realtime': 'a U-Net [Ronneberger 2015] with a narrow decoder and a 10-layer residual encoder (resnet10t), built '
                 'with Segmentation Models PyTorch [Iakubovskii 2019]',
-    'small': 'a U-Net [Ronneberger 2015] of {base_ch} channels at full resolution',
+    'small': 'a U-Net [Ronneberger 2015] with {base_ch} channels at full resolution',
 }
 LOSSES = {'bce': 'binary cross-entropy',
           'bce_dice': 'a loss of {alpha:g} × binary cross-entropy + {rest:g} × Dice loss [Milletari 2016]'}
@@ -108,136 +132,235 @@ VARIED = {'flip': 'mirror images', 'rotation': 'rotation', 'scale': 'zoom', 'str
           'tgc': 'time gain compensation', 'shadow_chance': 'shadows', 'gap': 'dark rectangles', 'gamma': 'gamma',
           'speckle': 'speckle', 'blur': 'blur', 'crop': 'narrower fans'}
 
+def settings_of(
+    record: WeightsRecord, # of weights
+) -> dict: # name -> value
+    "All settings of a training, with the defaults of those that earlier versions did not know."
+    return asdict(TrainConfig()) | record.get('settings', {})
+
+def why_unknown(
+    record: WeightsRecord, # of weights; empty if there is none
+) -> str: # empty if it is known
+    "Why the training cannot be described from the record."
+    if not record: return 'no record of these weights was found in the data folder'
+    if 'members' in record: return 'it is the mean of several networks, each with a record of its own'
+    learned = record.get('settings', {}).get('pseudo') or 'teacher' in record or 'self_training' in record
+    if learned: return 'it learned from masks of another network, too; the record says which and how many'
+    parts = [record.get('data', {}).get(part, {}).get('n') for part in ('train', 'val')]
+    if not record.get('history') or not all(parts) or 'threshold' not in record: return 'its record is not complete'
+    return ''
+
+# %% ../nbs/44_manuscript.ipynb #44a5d011
+def _size_in_words(size):
+    height, width = input_size(size)
+    return f'{height} × {width} pixels (height × width)'
+
+def _start_in_words(record):
+    "What the network started from."
+    start = record.get('encoder_start')
+    if start == 'random': return 'It started from random weights.'
+    if start and re.fullmatch(r'[\w+.-]+', start): return f'Its encoder started from {start} weights.'
+    return f'It started {TO_FILL_IN.format("from which weights, and what these were trained on")}.'
+
 def network_in_words(
     record: WeightsRecord, # of the weights
-) -> str: # a sentence
+) -> str: # a sentence or two
     "The network, its input, and what it started from."
-    settings, start = record['settings'], record.get('encoder_start', 'unknown')
-    height, width = input_size(record.get('input_size') or settings['img_size'])
-    usual = 'the network {model} of Segmentation Models PyTorch [Iakubovskii 2019]'
+    settings = settings_of(record)
+    usual = 'the network {model}, built with Segmentation Models PyTorch [Iakubovskii 2019]'
     what = NETWORKS.get(settings['model'], usual).format(**settings)
-    started = 'from random weights' if start in ('random', None) else f'with its encoder from {start} weights'
-    return (f'The network was {what}. Frames were resized to {height} × {width} pixels (height × width), and their '
-            f'gray values divided by 255. It started {started}.')
+    size = record.get('input_size') or settings['img_size']
+    input_is = TO_FILL_IN.format('size of its input') if size == 'auto' else _size_in_words(size)
+    return (f'The segmentation network was {what}. Frames were resized to {input_is}, and their gray values divided by '
+            f'255. {_start_in_words(record)}')
+
+# %% ../nbs/44_manuscript.ipynb #44a5d012
+def _steps_in_words(settings, history):
+    "Batches, epochs, and when it stopped."
+    rate = f"a constant learning rate of {settings['lr']:g}"
+    if settings['schedule'] == 'one_cycle': rate = f"a one-cycle learning rate of at most {settings['lr']:g}"
+    steps = f" of {settings['epoch_steps']} batches" if settings['epoch_steps'] else ''
+    text = f"{rate}, batches of {settings['batch_size']} frames, and {_plural(len(history), 'epoch')}{steps}"
+    stopped = settings['patience'] and len(history) < settings['epochs']
+    if stopped: text += f" (it stopped after {settings['patience']} epochs without a better score on the frames for " \
+                        'validation)'
+    return text
 
 def training_in_words(
-    record: WeightsRecord, # of the weights
+    record: WeightsRecord, # of the weights, complete
 ) -> str: # a paragraph
     "How the network was trained."
-    settings, history = record['settings'], recorded_history(record)
-    loss = LOSSES.get(settings['loss'], f"the loss {settings['loss']}").format(**settings, rest=1 - settings['alpha'])
+    settings, history = settings_of(record), recorded_history(record)
+    loss = LOSSES.get(settings['loss'], 'the loss {loss}').format(**settings, rest=1 - settings['alpha'])
     best = history.loc[history.val_dice.idxmax()]
     n_train, n_val = (_plural(record['data'][part]['n'], 'frame') for part in ('train', 'val'))
-    steps = f" of {settings['epoch_steps']} batches" if settings.get('epoch_steps') else ''
-    lines = [f"It was trained on {n_train} with {loss}, AdamW [Loshchilov 2019] with a "
-             f"{settings['schedule'].replace('_', '-')} learning rate of {settings['lr']:g}, and batches of "
-             f"{settings['batch_size']} frames, for {_plural(len(history), 'epoch')}{steps}."]
-    amounts = AUGMENTATIONS[settings.get('augment', 'none')]
-    varied = [words for name, words in VARIED.items() if getattr(amounts, name)]
+    lines = [f'It was trained on {n_train} with {loss}, AdamW [Loshchilov 2019], {_steps_in_words(settings, history)}.']
+    amounts = AUGMENTATIONS.get(settings['augment'])
+    varied = [words for name, words in VARIED.items() if amounts and getattr(amounts, name)]
     if varied: lines.append(f"Frames were varied at random in training: {', '.join(varied)}.")
-    if settings.get('average'):
+    if settings['average']:
         lines.append(f"The weights are an exponential moving average with a decay of {settings['average']:g}.")
-    lines.append(f"The weights of epoch {best.epoch:.0f} were kept, whose mean Dice on the {n_val} for validation was "
-                 f"highest ({best.val_dice:.3f}); the probability threshold of {record['threshold']:.2f} was chosen on "
-                 'the same frames.')
+    lines.append(f'The weights of epoch {best.epoch:.0f} were kept, whose mean Dice on the {n_val} for validation was '
+                 f'highest ({best.val_dice:.3f}, at the size of the input and a threshold of 0.5); the threshold of '
+                 f"{record['threshold']:.2f} was chosen on the same frames.")
     return ' '.join(lines)
 
-# %% ../nbs/44_manuscript.ipynb #44a5c00f
+# %% ../nbs/44_manuscript.ipynb #44a5d016
+def _masks_in_words(run, record):
+    "How probabilities became masks."
+    lines, limits = [], run.get('thresholds', {})
+    size = run.get('img_size')
+    if size and size != (record.get('input_size') or record.get('settings', {}).get('img_size')):
+        lines.append(f'For scoring, frames were resized to {_size_in_words(size)}.')
+    if run.get('tta'): lines.append('Probabilities are the mean over a frame and its mirror image.')
+    threshold = run.get('threshold') if limits.get('probability') is None else limits['probability']
+    if threshold is None: return lines
+    lines.append(f'Probabilities were enlarged to the size of the frame, and a pixel was taken for bone if its '
+                 f'probability was above {threshold:.2f}.')
+    if threshold != record.get('threshold'): lines.append(TO_FILL_IN.format('how this threshold was chosen'))
+    needed = [limits.get(name) for name in ('band_top', 'band_bottom', 'min_area_frac')]
+    if run.get('raw') or None in needed: return lines
+    top, bottom, area = needed
+    fallback = '; if all pieces inside were smaller, the largest was kept' if limits.get('fallback') else ''
+    lines.append(f'What lay above {top:.1%} or below {bottom:.1%} of the height was removed, and so were pieces under '
+                 f'{area:.3%} of the area of the frame{fallback}.')
+    return lines
+
+# %% ../nbs/44_manuscript.ipynb #44a5d017
+def _intervals_in_words(evaluation):
+    "Where the intervals are from."
+    detection, lines = evaluation.detection, []
+    if evaluation.summary.low.notna().any():
+        lines.append('95% confidence intervals of the scores are from a bootstrap over groups [Efron 1993], because '
+                     'frames of one group are not independent, widened for the number of groups [Hesterberg 2015].')
+    else: lines.append(f'Fewer than {MIN_INTERVAL_GROUPS} groups show bone, so scores have no confidence intervals.')
+    if detection['low'] == detection['low']:                                # a number, not nan
+        way = 'from the same bootstrap'
+        if detection['false_positive_rate'] in (0, 1): way = 'exact, over groups [Clopper 1934]'
+        lines.append(f'The interval of the false-positive rate is {way}.')
+    return lines
+
 def scoring_in_words(
     evaluation: Evaluation, # of any list
+    record: WeightsRecord | None = None, # of the weights that were scored
 ) -> str: # a paragraph
     "How masks were made of probabilities, and how they were scored."
-    run, unit = evaluation.run, evaluation.unit
-    lines = []
-    if 'threshold' in run:
-        lines.append(f"A pixel was taken for bone if its probability was above {run['threshold']:.2f}.")
-        limits = run.get('thresholds', {})
-        if not run.get('raw') and limits.get('band_top') is not None:
-            kept = 'the largest piece was always kept' if limits.get('fallback') else 'a mask may end up empty'
-            top, bottom = limits['band_top'], limits['band_bottom']
-            lines.append(f'What lay above {top:.0%} or below {bottom:.0%} of the height was removed, and so were '
-                         f"pieces under {limits['min_area_frac']:.3%} of the frame; {kept}.")
-    f1 = measure_title(main_measure(unit))
-    lines.append(f'Masks were compared with the drawn ones frame by frame [Maier-Hein 2024]: {f1} of the centerlines '
-                 '(the harmonic mean of precision and recall of their points within this distance), the average '
-                 'symmetric surface distance of the centerlines (ASSD) and its 95 % Hausdorff counterpart (HD95) in '
-                 f'{unit}, and the Dice coefficient [Dice 1945]. Means are over the frames that show bone; where it '
-                 'was missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. In frames '
-                 'without bone, any marked pixel is a false positive. The table also gives the intersection over '
-                 'union (IoU), surface Dice (NSD) and boundary IoU.')
-    if evaluation.scores.group.nunique() >= MIN_INTERVAL_GROUPS:
-        lines.append('95 % confidence intervals are from a bootstrap over groups [Efron 1993], because frames of one '
-                     'group are not independent, and widened for the number of groups [Hesterberg 2015].')
-    else: lines.append(f'With fewer than {MIN_INTERVAL_GROUPS} groups, no intervals are given.')
-    return ' '.join(lines)
+    unit, f1 = evaluation.unit, measure_title(main_measure(evaluation.unit))
+    distance = unit if unit == 'mm' else 'pixels'
+    explained = (
+        f'Masks were compared with the drawn ones frame by frame, at full size [Maier-Hein 2024]: {f1} of the '
+        'centerlines (the harmonic mean of precision and recall of their points within this distance), the average '
+        'symmetric surface distance of the centerlines (ASSD) and its 95% Hausdorff counterpart (HD95) in '
+        f'{distance}, and the Dice coefficient [Dice 1945]. Means are over the frames that show bone; where it was '
+        'missed altogether, F1 and Dice are 0, and distances are the diagonal of the frame. A frame without bone '
+        'counts as a false positive if any pixel was marked. The table also gives the intersection over union (IoU), '
+        'surface Dice (NSD) and boundary IoU.')
+    return ' '.join([*_masks_in_words(evaluation.run, record or {}), explained, *_intervals_in_words(evaluation)])
+
+# %% ../nbs/44_manuscript.ipynb #44a5d018
+def _versions_in_words(found):
+    others = [f'{name} {version}' for name, version in found.items()
+              if version and name not in ('commit', 'lumbar_seg', 'torch')]
+    return (f"lumbar_seg {found.get('lumbar_seg', TO_FILL_IN.format('version'))} and PyTorch "
+            f"{found.get('torch', TO_FILL_IN.format('version'))} [Paszke 2019] ({', '.join(others)})")
 
 def software_in_words(
-    evaluation: Evaluation, # of any list
-) -> str: # a sentence
+    run: RunRecord, # of an evaluation
+) -> str: # a sentence or two
     "Programs and versions."
-    found = {name: version for name, version in evaluation.run['versions'].items() if version and name != 'commit'}
-    others = ', '.join(f'{name} {version}' for name, version in found.items() if name not in ('lumbar_seg', 'torch'))
-    return (f"Everything was done with lumbar_seg {found['lumbar_seg']}, on PyTorch {found['torch']} [Paszke 2019] "
-            f'({others}).')
+    text = f"Masks were scored with {_versions_in_words(run.get('versions', {}))}."
+    trained_by = run.get('trained_by')
+    if trained_by and trained_by != run.get('versions'):
+        text += f' The network was trained with {_versions_in_words(trained_by)}.'
+    return text
 
-# %% ../nbs/44_manuscript.ipynb #44a5c011
+# %% ../nbs/44_manuscript.ipynb #44a5d01b
+def doubts(
+    evaluation: Evaluation, # of any list
+) -> list[str]: # a line each; empty if nothing speaks against the scores
+    "Why scores should not be published as they are."
+    failed = [f'Frames that could not be scored: {len(evaluation.failed)}, such as {evaluation.failed[0]}'
+              ] if evaluation.failed else []
+    return [*evaluation.warnings, *failed]
+
+def _results_in_words(evaluation):
+    "The scores in words, of the network or of whatever was scored."
+    text, name = in_words(evaluation), evaluation.name
+    who = 'The network' if 'weights_sha256' in evaluation.run else f'The annotator, or program, behind "{name}"'
+    return f'{who}{text.removeprefix(name)}' if text.startswith(f'{name} ') else text
+
+def _network_paragraphs(evaluation, record):
+    "Network and training, or what has to be told in their place."
+    run, title = evaluation.run, '## Network and training'
+    if 'folds' in run: return [title, TO_FILL_IN.format('the networks of the folds, their training, and how the frames '
+                                                        'were divided; each fold has weights with a record')]
+    if 'weights_sha256' not in run: return []
+    reason = why_unknown(record)
+    if reason: return [title, TO_FILL_IN.format(f'the network and its training: {reason}')]
+    return [title, network_in_words(record), training_in_words(record)]
+
 def methods(
     paths: Paths, # data layout
     evaluation: Evaluation, # of any list
 ) -> str: # Markdown
     "The paragraphs on methods and results, with references. What the records do not know is `TO_FILL_IN`."
-    record = find_record(paths, evaluation.run.get('weights_sha256', ''))
-    trained = [network_in_words(record), training_in_words(record)] if 'history' in record else []
-    if not trained and 'weights_sha256' in evaluation.run:
-        trained = [TO_FILL_IN.format('the network and its training: these weights have no record')]
-    results = in_words(evaluation).replace(evaluation.name, 'The network', 1)
-    if trained: trained.insert(0, '## Network and training')
-    parts = ['## Data', data_in_words(paths, evaluation, record), *trained,
-             '## Scores', scoring_in_words(evaluation), software_in_words(evaluation),
-             '## Results', results]
-    doubts = [f'> **Not for publication as it is.** {line}' for line in evaluation.warnings]
-    text = '\n\n'.join([f'# {evaluation.name} on {evaluation.part}', *doubts, *parts])
+    record = find_record(paths, evaluation.run.get('weights_sha256', '')) or {}
+    warned = [f'> **Not for publication as it is.** {line}' for line in doubts(evaluation)]
+    noted = [f'> note: {line}' for line in evaluation.notes]
+    text = '\n\n'.join([
+        f'# {evaluation.name} on {evaluation.part}', *warned, *noted,
+        '## Data', data_in_words(paths, evaluation, record), *_network_paragraphs(evaluation, record),
+        '## Scores', scoring_in_words(evaluation, record), software_in_words(evaluation.run),
+        '## Results', _results_in_words(evaluation)])
     return '\n\n'.join([text, '## References', *references(text)]) + '\n'
 
-# %% ../nbs/44_manuscript.ipynb #44a5c015
-def _latex(table):
-    "A table for LaTeX, with booktabs."
-    return table.to_latex(escape=True, na_rep='-', float_format='%.3f')
-
+# %% ../nbs/44_manuscript.ipynb #44a5d01f
 def _tables(evaluation):
     "Name of a file, without its ending -> table."
     scores = scores_table([evaluation])
     scores.columns = [column for _, column in scores.columns]
-    return {'table_scores': scores, 'table_detection': detection_table([evaluation])}
+    return {'table_scores': scores, 'table_detection': detection_table([evaluation]).replace('-', '')}
+
+def _latex(table): return table.to_latex(escape=True, na_rep='', float_format='%.3f')
 
 FIGURES = {'figure_tolerance': curve_figure, 'figure_frames': frames_figure}
-KINDS = ('svg', 'pdf')
+KINDS = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}}                  # without the time, for equal files
 
-def _write_figures(folder, evaluation):
-    "The figures, each as SVG and PDF, with text as text."
+def _figures(evaluation):
+    "Name of a file -> its bytes; text stays text."
     import matplotlib.pyplot as plt
-    written = []
+    files = {}
     for name, draw in FIGURES.items():
         with plt.rc_context({'svg.fonttype': 'none', 'pdf.fonttype': 42, 'svg.hashsalt': name}):
             figure = draw([evaluation])
-            for kind in KINDS:
-                path = folder/f'{name}.{kind}'
-                stamp = {'Date': None} if kind == 'svg' else {'CreationDate': None}
-                with atomic_write(path) as temporary:
-                    figure.savefig(temporary, format=kind, bbox_inches='tight', metadata=stamp)
-                written.append(path)
-    return written
+            for kind, stamp in KINDS.items():
+                out = io.BytesIO()
+                figure.savefig(out, format=kind, bbox_inches='tight', metadata=stamp)
+                files[f'{name}.{kind}'] = out.getvalue()
+    return files
 
-# %% ../nbs/44_manuscript.ipynb #44a5c017
+def _write_figure(path, content):
+    "Write a picture, and set an earlier one aside unless it is the same."
+    if path.exists() and path.read_bytes() == content: return
+    with setting_aside(path) as [temporary]: temporary.write_bytes(content)
+
+# %% ../nbs/44_manuscript.ipynb #44a5d021
 def _latest(paths):
-    "The folder of the latest evaluation, of the test list if there is one. `DataError` if there is none."
+    "The folder of the latest evaluation, of a test list if there is one. `DataError` if there is none."
     found = {}
     for file in paths.reports.glob(f'*/{RUN_FILE}'):
-        run = read_run(file.parent)
-        if is_finished(run) and 'part' in run and '.before-' not in file.parent.name:
-            found[run['part'] == 'test', run['time'], file.parent.name] = file.parent
+        with contextlib.suppress(DataError):                     # a damaged one is not the one that is meant
+            run = read_run(file.parent)
+            if is_finished(run) and run.get('part') and run.get('time') and '.before-' not in file.parent.name:
+                found[run['part'] == 'test', run['time'], file.parent.name] = file.parent
     if found: return found[max(found)]
     raise DataError(f'There is no evaluation in {paths.reports}. Make one with `lumbar_seg evaluate`.')
+
+def _folder_of(paths, evaluation):
+    "The folder that is meant: a path, or a name in reports/."
+    if evaluation is None: return _latest(paths)
+    if (Path(evaluation)/RUN_FILE).exists(): return Path(evaluation)
+    return paths.reports/evaluation.removeprefix('reports/')
 
 @dataclass
 class Manuscript:
@@ -246,6 +369,7 @@ class Manuscript:
     files: list[Path]
     to_fill_in: int # places in the text that only you can fill in
     warnings: list[str] # why the scores should not be published as they are
+    set_aside: list[str] # names that your edited files have now
 
     @property
     def ok(self) -> bool:
@@ -255,26 +379,29 @@ class Manuscript:
     def __str__(self):
         lines = [f'Methods, tables and figures: {self.folder}', f"files: {', '.join(file.name for file in self.files)}",
                  f'places for you to fill in: {self.to_fill_in} (look for TO FILL IN in methods.md)']
+        if self.set_aside: lines.append(f"note: files that differed are kept as {', '.join(self.set_aside)}")
         return '\n'.join([*lines, *(f'WARNING: {line}' for line in self.warnings)])
 
     def _repr_html_(self): return as_html(self)
 
-# %% ../nbs/44_manuscript.ipynb #44a5c018
+# %% ../nbs/44_manuscript.ipynb #44a5d022
 def write_manuscript(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
-    evaluation: str | None = None, # name of its folder in reports/; default: the latest of the test list
+    evaluation: str | None = None, # name of its folder in reports/; default: the latest of a test list
 ) -> Manuscript:
     """Write methods, tables and figures of an evaluation for a paper into `reports/<name>/manuscript/`. `DataError` if
     there is no such evaluation."""
     paths = Paths(root)
-    folder = paths.reports/evaluation.removeprefix('reports/') if evaluation else _latest(paths)
+    folder = _folder_of(paths, evaluation)
     found = read_evaluation(folder)
-    text, place = methods(paths, found), folder/'manuscript'
-    place.mkdir(exist_ok=True)
-    written = [place/'methods.md']
-    write_keeping(written[0], text)
+    text, figures, place = methods(paths, found), _figures(found), folder/'manuscript'
+    texts = {'methods.md': text}
     for name, table in _tables(found).items():
-        for ending, content in (('.csv', csv_text(table, index=True)), ('.tex', _latex(table))):
-            written.append(place/f'{name}{ending}')
-            write_keeping(written[-1], content)
-    return Manuscript(place, written + _write_figures(place, found), text.count('[TO FILL IN'), found.warnings)
+        texts |= {f'{name}.csv': csv_text(table, index=True), f'{name}.tex': _latex(table)}
+    place.mkdir(exist_ok=True)
+    before = set(place.iterdir())
+    for name, content in texts.items(): write_keeping(place/name, content)
+    for name, content in figures.items(): _write_figure(place/name, content)
+    files = [place/name for name in [*texts, *figures]]
+    aside = sorted(file.name for file in set(place.iterdir()) - before - set(files))
+    return Manuscript(place, files, text.count('[TO FILL IN'), doubts(found), aside)

@@ -9,7 +9,14 @@ from setuptools.command.build_py import build_py
 settings = ConfigParser(delimiters=['='])
 settings.read('settings.ini', encoding='utf-8')
 cfg = settings['DEFAULT']
-NOT_PAGES = '.ipynb_checkpoints', '__pycache__'
+PAGE_FOLDERS = 'benchmarks', 'guides', 'images', 'tests', 'tutorials'
+
+
+def page_files():
+    "The notebooks and what they show; nothing that somebody may have put beside them, such as frames of patients."
+    nbs = Path(cfg['nbs_path'])
+    files = [*nbs.glob('*.ipynb'), *(file for name in PAGE_FOLDERS for file in (nbs/name).glob('*'))]
+    return [file for file in files if file.is_file() and not file.name.startswith('.')]
 
 
 class BuildWithPages(build_py):
@@ -20,12 +27,13 @@ class BuildWithPages(build_py):
         if self.editable_mode: return
         pages = Path(self.build_lib)/cfg['lib_name']/'pages'
         shutil.rmtree(pages, ignore_errors=True)            # of an earlier build
-        shutil.copytree(cfg['nbs_path'], pages, ignore=shutil.ignore_patterns(*NOT_PAGES))
+        for file in page_files():
+            place = pages/file.relative_to(cfg['nbs_path'])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
 
     def get_source_files(self):
-        pages = [str(path) for path in Path(cfg['nbs_path']).rglob('*')
-                 if path.is_file() and not set(path.parts) & set(NOT_PAGES)]
-        return [*super().get_source_files(), 'settings.ini', *pages]
+        return [*super().get_source_files(), 'settings.ini', *map(str, page_files())]
 
 
 setup(

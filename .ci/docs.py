@@ -144,10 +144,12 @@ def api():
 
 def write_source(folder):
     "What Sphinx reads: pages for readers, guides, pictures, and the two pages that are made here."
+    from lumbar_seg.apps import PAGE_FOLDERS
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(NBS, folder, ignore=shutil.ignore_patterns('.ipynb_checkpoints', '__pycache__', '*.ipynb'))
-    for path in NBS.rglob('*.ipynb'):
-        if '.ipynb_checkpoints' in path.parts: continue
+    folder.mkdir(parents=True)
+    for name in PAGE_FOLDERS:
+        shutil.copytree(NBS/name, folder/name, ignore=shutil.ignore_patterns('.*', '__pycache__', '*.ipynb'))
+    for path in [*NBS.glob('*.ipynb'), *(path for name in PAGE_FOLDERS for path in (NBS/name).glob('*.ipynb'))]:
         (folder/path.relative_to(NBS)).write_text(json.dumps(for_readers(path, notebook(path))), encoding='utf-8')
     (folder/'gallery').mkdir()
     (folder/'gallery.md').write_text(gallery(folder/'gallery'), encoding='utf-8')
@@ -203,6 +205,8 @@ def build(folder):
 if __name__ == '__main__':
     began, folder = time.time(), Path(sys.argv[1] if len(sys.argv) > 1 else ROOT/'_docs').resolve()
     sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+    if folder.exists() and any(folder.iterdir()) and not (folder/'doctrees').is_dir():
+        sys.exit(f'{folder} holds something else than a site. Give a new folder.')
     found = build(folder)
     print(*found, sep='\n')
     size = sum(path.stat().st_size for path in (folder/'html').rglob('*') if path.is_file())

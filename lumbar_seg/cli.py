@@ -137,7 +137,8 @@ class _Parser(argparse.ArgumentParser):
         unknown = message.partition('unrecognized arguments: ')[2]
         if unknown:
             known = re.findall(r'--[\w-]+', self.format_usage())
-            near = difflib.get_close_matches(unknown.split()[0], known, 2)
+            options = [word for word in unknown.split() if word.startswith('-')] or unknown.split()
+            near = difflib.get_close_matches(options[0], known, 2)
             message = f"there is no '{unknown}'." + (f" Did you mean {' or '.join(near)}?" if near else '')
         raise DataError(f"{message}{'' if unknown else '.'} `{self.prog} --help` lists what there is.")
 

@@ -275,7 +275,7 @@ def parse_shares(
     text: str, # such as 70/15/15
 ) -> tuple[float, float, float]: # fractions for train, val and test, which add up to 1
     "The shares of the three lists. `DataError` for anything but three numbers above 0."
-    numbers = re.fullmatch(r'(\d+\.?\d*)/(\d+\.?\d*)/(\d+\.?\d*)', text)
+    numbers = re.fullmatch(r'(\d*\.?\d+)/(\d*\.?\d+)/(\d*\.?\d+)', text)
     values = [float(number) for number in numbers.groups()] if numbers else [0]
     if min(values) <= 0:
         raise DataError(f"shares must be three numbers for train, val and test, such as 70/15/15, not '{text}'.")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .layout import DataError, Paths, image_files, require_folder, unread_in
+from .layout import BEST_WEIGHTS, DataError, Paths, image_files, is_by_product, require_folder, unread_in
 from .images import read_mask
 from .frames import folder_masks, frame_stem, is_named_like_mask, pair_files
 from .records import weights_in
@@ -22,7 +22,7 @@ from .display import as_html, progress, some_of
 from .recordings import Recording, find_recordings
 from .phantom import evenly_spaced
 from .checks import check_pairs
-from .splits import audit_splits, describe_lists, make_splits, read_splits
+from .splits import PARTS, audit_splits, describe_lists, make_splits, read_splits
 from .analysis import analyze_masks
 
 # %% ../nbs/62_start.ipynb #57a47006
@@ -58,13 +58,18 @@ def _count(n, thing):
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 # %% ../nbs/62_start.ipynb #57a47009
+def _is_data_folder(paths):
+    signs = (paths.masks_manual, paths.raw_unlabelled, paths.splits, paths.frames_csv, paths.root/'imports.csv')
+    if any(sign.exists() for sign in signs): return True
+    others = [entry for entry in paths.root.iterdir() if not is_by_product(entry.name)] if paths.root.is_dir() else []
+    return others == [paths.images] and paths.images.is_dir()
+
 def data_folder(
     folder: str | Path, # that somebody means
 ) -> Paths | None: # None if it is not a data folder, nor holds one called `data`
     "The data folder that is meant."
     for place in (Path(folder), Path(folder)/'data'):
-        paths = Paths(place)
-        if any(part.is_dir() for part in (paths.images, paths.masks_manual, paths.raw_unlabelled)): return paths
+        if _is_data_folder(Paths(place)): return Paths(place)
 
 # %% ../nbs/62_start.ipynb #57a4700c
 @dataclass
@@ -79,6 +84,7 @@ class _Data:
     has_lists: bool = False
     lists_ok: bool = True
     weights: list[str] = field(default_factory=list)
+    folds: int = 0 # networks of a cross-validation
     scored: int = 0 # evaluations in reports/
     predicted: int = 0 # raw frames with a mask in masks_pred/
     found: list[str] = field(default_factory=list)
@@ -92,7 +98,8 @@ def _count_frames(data):
     drawn = folder_masks(paths.masks_manual) if paths.masks_manual.is_dir() else {}
     data.raw = len([frame for frame in raw if frame_stem(frame) not in drawn])
     data.waiting = len([frame for frame in _pictures(paths.to_label) if frame_stem(frame) not in drawn])
-    if paths.images.is_dir() and paths.masks_manual.is_dir():
+    if not paths.masks_manual.is_dir(): data.undrawn = len(_pictures(paths.images))
+    elif paths.images.is_dir():
         data.undrawn = len(pair_files(paths.images, paths.masks_manual).without_mask())
         try: _count_pairs(data, check_pairs(paths))
         except DataError as e:                                       # such as a frames.csv that cannot be read
@@ -112,8 +119,10 @@ def _count_pairs(data, report):
 
 def _look_at_lists(data):
     "The lists, if there are any, and what `audit` says of them."
-    if not (data.paths.splits/'train.txt').exists(): return
-    data.has_lists = True
+    missing = [part for part in PARTS if not (data.paths.splits/f'{part}.txt').exists()]
+    data.has_lists = not missing
+    if 0 < len(missing) < len(PARTS): data.wrong.append(f"there is no list for: {', '.join(missing)}")
+    if missing: return
     try:
         data.found += [f'lists: {line}' if k == 0 else line for k, line in
                        enumerate(describe_lists(data.paths, read_splits(data.paths)).splitlines())]
@@ -127,10 +136,12 @@ def _count_results(data):
     "Models, evaluations and predicted masks."
     paths = data.paths
     data.weights = [file.name for file in weights_in(paths.models)]
-    data.scored = len(list(paths.reports.glob('*/scores.csv')))
+    data.folds = len(list(paths.models.glob('*_fold*of*.pth')))
+    data.scored = len([file for file in paths.reports.glob('*/scores.csv') if '.before-' not in file.parent.name])
     predicted = {frame.stem for frame in _pictures(paths.masks_pred)}
     data.predicted = len([frame for frame in _pictures(paths.raw_unlabelled) if frame.stem in predicted])
     if data.weights: data.found.append(f"{_count(len(data.weights), 'model')}: {some_of(data.weights, 4)}")
+    if data.folds: data.found.append(f"{_count(data.folds, 'network')} of a cross-validation")
     if data.scored: data.found.append(f"{_count(data.scored, 'evaluation')} in reports/")
     if data.predicted: data.found.append(f"{_count(data.predicted, 'raw frame')} with a predicted mask")
 
@@ -145,13 +156,20 @@ def _survey(paths):
 # %% ../nbs/62_start.ipynb #57a47010
 ENOUGH = 10              # drawn frames for a first training; the curve on the front page begins there
 
+def _weights_option(data):
+    "Which weights to take, where a command cannot know."
+    is_clear = len(data.weights) < 2 or BEST_WEIGHTS in data.weights
+    return '' if is_clear else f' --weights {shlex.quote(data.weights[0])}'
+
 def _rules(data):
     "Condition, command and reason, in the order of the workflow."
-    drawn, raw = data.usable, data.raw + data.undrawn
+    drawn, raw, weights = data.usable, data.raw + data.undrawn, _weights_option(data)
     return [
         (data.errors, 'check', 'name each file that needs your attention, and say what to do about it'),
-        (data.undrawn and drawn, 'move --dry-run', 'show which frames without a mask would move to raw_unlabelled/; '
-         'without --dry-run they do, and --undo brings them back'),
+        (data.undrawn and not drawn, 'select', 'move the frames without a mask from images/ to raw_unlabelled/, then '
+         'choose which ones to draw'),
+        (data.undrawn, 'move --dry-run', 'show which frames without a mask would move to raw_unlabelled/; without '
+         '--dry-run they do, and --undo brings them back'),
         (data.waiting, 'browse --source to_label', 'draw the masks of the frames in to_label/'),
         (drawn < ENOUGH and data.raw, 'select', 'choose the raw frames to draw next, and copy them to to_label/'),
         (not drawn, 'check', 'see why no frame has a usable mask'),
@@ -159,10 +177,13 @@ def _rules(data):
         (not data.lists_ok, 'audit', 'say what leaks between the lists, and what to do about it'),
         (not (data.paths.root/'thresholds.json').exists(), 'analyze --save', 'measure the masks, so that bone is '
          'looked for where it lies in your frames'),
-        (not data.weights, 'train --recipe realtime', 'train a first model'),
-        (not data.scored, 'evaluate', 'score the model on frames that it has never seen'),
-        (data.predicted < data.raw, 'predict', 'make masks and overlays of all raw frames'),
-        (data.predicted, 'browse --source pred', 'look at the masks, the least certain ones first, and correct them'),
+        (not data.weights and not data.folds, 'train --recipe realtime', 'train a first model'),
+        (not data.weights, 'train --recipe realtime', 'train one model on the lists, beside those of the folds'),
+        (not data.scored, f'evaluate{weights}', 'score the model on frames that it has never seen'),
+        (data.predicted < data.raw, f'predict{weights}', 'make masks and overlays of the raw frames that have none; '
+         'frames that cannot be read are named'),
+        (data.predicted, 'browse --source pred', 'look at the masks, sorted by how sure the network is, and correct '
+         'them'),
         (not raw, 'runs', 'compare your models and their scores'),
     ]
 
@@ -240,7 +261,9 @@ def _do_harmless(paths):
         try: result = _HARMLESS[name](paths)
         except DataError as e:
             standing.wrong.append(str(e))
-            standing.step = NextStep(_for_root('select', paths), 'choose frames of more patients to draw')
+            has_raw = bool(_pictures(paths.raw_unlabelled))
+            standing.step = NextStep(_for_root('select' if has_raw else 'check', paths),
+                                     'draw frames of more patients, or correct their groups in frames.csv')
             break
         done.append(f'done: lumbar_seg {standing.step.command}\n{result}\n')
         standing = look_at_data(paths)

@@ -502,7 +502,8 @@ def _acquire(lock, target, wait):
     "Wait for a lock, and say so if it takes long. `Timeout` if it takes longer than `wait` seconds."
     if wait > _QUIET_WAIT:
         with contextlib.suppress(Timeout): return lock.acquire(timeout=_QUIET_WAIT)
-        print(f'Another run is writing to {target}: waiting for it, at most {wait/60:.0f} min', flush=True)
+        print(f'Another run is writing to {target}: waiting for it, at most {wait:.0f} s', flush=True)
+        wait -= _QUIET_WAIT
     return lock.acquire(timeout=wait)
 
 def _lock(target, wait):

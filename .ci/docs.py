@@ -4,11 +4,12 @@
 
 myst-nb shows notebooks with their stored outputs, runs nothing, and resolves the links between them; sphinx-book-theme
 keeps its fonts and scripts in the site. So the site can be built and read without a network, as on a computer that
-holds patients' data. (Quarto, which nbdev offers, is a program of its own, of 400 MB, outside of Python's packages.)
+holds patients' data. (Quarto, which nbdev offers, is a program of its own, outside of Python's packages.)
 """
 import base64
 import importlib
 import inspect
+import io
 import json
 import re
 import shutil
@@ -191,8 +192,6 @@ def problems(site):
 
 def build(folder):
     "Write the site; what Sphinx warns of, and what `problems` finds."
-    import io
-
     from sphinx.application import Sphinx
     warnings = io.StringIO()
     write_source(folder/'source')

@@ -142,6 +142,13 @@ class _Parser(argparse.ArgumentParser):
             message = f"there is no '{unknown}'." + (f" Did you mean {' or '.join(near)}?" if near else '')
         raise DataError(f"{message}{'' if unknown else '.'} `{self.prog} --help` lists what there is.")
 
+def _add_parameters(parser, function, left_out=()):
+    "An option for each parameter of a function; not for `**settings`, see below."
+    kinds, comments = typing.get_type_hints(function), parameter_comments(function)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD or parameter.name in left_out: continue
+        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
+
 def command_parser(
     name: str, # one of `COMMANDS`
     function: Callable, # what it runs
@@ -151,10 +158,7 @@ def command_parser(
     what = textwrap.fill(' '.join(what.split()), shutil.get_terminal_size().columns - 2)
     parser = _Parser(prog=f'lumbar_seg {name}', description=what,
                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds, comments = typing.get_type_hints(function), parameter_comments(function)
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD: continue           # `**settings`, see below
-        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
+    _add_parameters(parser, function)
     return parser
 
 # %% ../nbs/61_cli.ipynb #806a4015
@@ -209,9 +213,7 @@ def split_command(
 def _add_split_settings(parser):
     "An option for each parameter of `make_splits`."
     from lumbar_seg.splits import make_splits
-    kinds, comments = typing.get_type_hints(make_splits), parameter_comments(make_splits)
-    for parameter in inspect.signature(make_splits).parameters.values():
-        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
+    _add_parameters(parser, make_splits)
 
 # %% ../nbs/61_cli.ipynb #4d2827cf
 def import_command(
@@ -231,10 +233,7 @@ def import_command(
 def _add_import_settings(parser):
     "An option for each parameter of `import_recordings` that is about the import itself."
     from lumbar_seg.imports import import_recordings
-    kinds, comments = typing.get_type_hints(import_recordings), parameter_comments(import_recordings)
-    for parameter in inspect.signature(import_recordings).parameters.values():
-        if parameter.name in ('source', 'workers'): continue
-        _add_option(parser, parameter.name, kinds[parameter.name], parameter.default, comments[parameter.name])
+    _add_parameters(parser, import_recordings, left_out=('source', 'workers'))
 
 # %% ../nbs/61_cli.ipynb #f2c11843
 def train_command(

@@ -18,7 +18,7 @@ from .layout import RUN_FILE, DataError, Paths
 from .storage import csv_text, setting_aside, write_keeping
 from .frames import frame_groups, named_groups, read_split_settings
 from .records import RunRecord, WeightsRecord, find_record, is_finished, read_run, recorded_history
-from .display import as_html
+from .display import as_html, counted
 from .runtime import input_size
 from .splits import PARTS, read_splits
 from .augment import AUGMENTATIONS
@@ -61,14 +61,12 @@ def references(
 # %% ../nbs/44_manuscript.ipynb #44a5d00a
 TO_FILL_IN = '[TO FILL IN: {}]'
 
-def _plural(n, thing): return f"{n} {thing}{'' if n == 1 else 's'}"
-
 def _drawing_in_words(evaluation, record):
     "Who drew, and how many masks a network began."
     by_whom = TO_FILL_IN.format('who drew the masks, with what experience, and how far two annotators agree')
     began = sum(record.get('data', {}).get('begun_by_models', {}).values()) + len(evaluation.begun)
     if not began: return f'Bone was drawn by hand {by_whom}.'
-    return (f'Bone was drawn by hand {by_whom}; a network began the masks of {_plural(began, "frame")}, which people '
+    return (f'Bone was drawn by hand {by_whom}; a network began the masks of {counted(began, "frame")}, which people '
             'looked at, and corrected where they saw fit.')
 
 def _same_groups(evaluation, groups):
@@ -98,8 +96,8 @@ def _lists_in_words(paths, evaluation):
     names = splits.train + splits.val + splits.test
     groups = frame_groups(paths, names)
     if not _same_groups(evaluation, groups): return unknown
-    lists = ', '.join(f"{part} {_plural(len(splits[part]), 'frame')} of "
-                      f"{_plural(len({groups[name] for name in splits[part]}), 'group')}" for part in PARTS)
+    lists = ', '.join(f"{part} {counted(len(splits[part]), 'frame')} of "
+                      f"{counted(len({groups[name] for name in splits[part]}), 'group')}" for part in PARTS)
     return f'{len(names)} frames with a mask were divided into {lists}. {_separation_in_words(paths, splits, groups)}'
 
 def data_in_words(
@@ -110,9 +108,9 @@ def data_in_words(
     "The frames, how they were drawn, and how they were divided."
     from_where = TO_FILL_IN.format('machine, probe, who scanned whom, when, and with whose approval')
     scores, left_out = evaluation.scores, len(evaluation.begun)
-    scored = (f"Scores are of {_plural(len(scores), 'frame')} of {_plural(scores.group.nunique(), 'group')}, "
+    scored = (f"Scores are of {counted(len(scores), 'frame')} of {counted(scores.group.nunique(), 'group')}, "
               f'of the list "{evaluation.part}".')
-    if left_out: scored += f' {_plural(left_out, "frame")} of it whose mask a network began count in no score.'
+    if left_out: scored += f' {counted(left_out, "frame")} of it whose mask a network began count in no score.'
     lines = [f'B-mode ultrasound frames were recorded {from_where}.', _drawing_in_words(evaluation, record or {}),
              _lists_in_words(paths, evaluation), scored]
     return ' '.join(line.strip() for line in lines if line)
@@ -180,7 +178,7 @@ def _steps_in_words(settings, history):
     rate = f"a constant learning rate of {settings['lr']:g}"
     if settings['schedule'] == 'one_cycle': rate = f"a one-cycle learning rate of at most {settings['lr']:g}"
     steps = f" of {settings['epoch_steps']} batches" if settings['epoch_steps'] else ''
-    text = f"{rate}, batches of {settings['batch_size']} frames, and {_plural(len(history), 'epoch')}{steps}"
+    text = f"{rate}, batches of {settings['batch_size']} frames, and {counted(len(history), 'epoch')}{steps}"
     stopped = settings['patience'] and len(history) < settings['epochs']
     if stopped: text += f" (it stopped after {settings['patience']} epochs without a better score on the frames for " \
                         'validation)'
@@ -193,7 +191,7 @@ def training_in_words(
     settings, history = settings_of(record), recorded_history(record)
     loss = LOSSES.get(settings['loss'], 'the loss {loss}').format(**settings, rest=1 - settings['alpha'])
     best = history.loc[history.val_dice.idxmax()]
-    n_train, n_val = (_plural(record['data'][part]['n'], 'frame') for part in ('train', 'val'))
+    n_train, n_val = (counted(record['data'][part]['n'], 'frame') for part in ('train', 'val'))
     lines = [f'It was trained on {n_train} with {loss}, AdamW [Loshchilov 2019], {_steps_in_words(settings, history)}.']
     amounts = AUGMENTATIONS.get(settings['augment'])
     varied = [words for name, words in VARIED.items() if amounts and getattr(amounts, name)]

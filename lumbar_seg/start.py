@@ -18,7 +18,7 @@ from .layout import BEST_WEIGHTS, DataError, Paths, image_files, is_by_product, 
 from .images import read_mask
 from .frames import folder_masks, frame_stem, is_named_like_mask, pair_files
 from .records import weights_in
-from .display import as_html, progress, some_of
+from .display import as_html, counted, progress, some_of
 from .recordings import Recording, find_recordings
 from .phantom import evenly_spaced
 from .checks import check_pairs
@@ -51,11 +51,6 @@ class Standing:
         return '\n'.join([*lines, '', f'Next: {self.step.why}', f'  lumbar_seg {self.step.command}'])
 
     def _repr_html_(self): return as_html(self)
-
-# %% ../nbs/62_start.ipynb #57a47007
-def _count(n, thing):
-    "`1 frame`, `2 frames`."
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 # %% ../nbs/62_start.ipynb #57a47009
 def _is_data_folder(paths):
@@ -105,16 +100,16 @@ def _count_frames(data):
         except DataError as e:                                       # such as a frames.csv that cannot be read
             data.errors = 1
             data.wrong.append(str(e))
-    data.found.append(f"{_count(data.usable, 'frame')} with a usable mask, "
-                      f"{_count(data.raw + data.undrawn, 'frame')} without a mask")
-    if data.waiting: data.found.append(f"{_count(data.waiting, 'frame')} in to_label/, to be drawn")
+    data.found.append(f"{counted(data.usable, 'frame')} with a usable mask, "
+                      f"{counted(data.raw + data.undrawn, 'frame')} without a mask")
+    if data.waiting: data.found.append(f"{counted(data.waiting, 'frame')} in to_label/, to be drawn")
 
 # %% ../nbs/62_start.ipynb #57a4700d
 def _count_pairs(data, report):
     "What `check` has found."
     data.usable, data.errors = len(report.usable), report.errors.file.nunique()
     for kind, rows in report.errors.groupby('kind', sort=False):
-        data.wrong.append(f"{_count(len(rows), 'file')}: {kind}, such as {rows.file.iloc[0]}")
+        data.wrong.append(f"{counted(len(rows), 'file')}: {kind}, such as {rows.file.iloc[0]}")
     data.wrong += unread_in(data.paths.images, data.paths.masks_manual)
 
 def _look_at_lists(data):
@@ -140,10 +135,10 @@ def _count_results(data):
     data.scored = len([file for file in paths.reports.glob('*/scores.csv') if '.before-' not in file.parent.name])
     predicted = {frame.stem for frame in _pictures(paths.masks_pred)}
     data.predicted = len([frame for frame in _pictures(paths.raw_unlabelled) if frame.stem in predicted])
-    if data.weights: data.found.append(f"{_count(len(data.weights), 'model')}: {some_of(data.weights, 4)}")
-    if data.folds: data.found.append(f"{_count(data.folds, 'network')} of a cross-validation")
-    if data.scored: data.found.append(f"{_count(data.scored, 'evaluation')} in reports/")
-    if data.predicted: data.found.append(f"{_count(data.predicted, 'raw frame')} with a predicted mask")
+    if data.weights: data.found.append(f"{counted(len(data.weights), 'model')}: {some_of(data.weights, 4)}")
+    if data.folds: data.found.append(f"{counted(data.folds, 'network')} of a cross-validation")
+    if data.scored: data.found.append(f"{counted(data.scored, 'evaluation')} in reports/")
+    if data.predicted: data.found.append(f"{counted(data.predicted, 'raw frame')} with a predicted mask")
 
 def _survey(paths):
     "What a data folder holds."
@@ -241,9 +236,9 @@ def look_at_files(
     "What a folder of files holds, and how it becomes a data folder."
     kinds, reasons = _recordings_in(folder)
     masks = mask_folders(kinds.get('pictures', []))
-    found = [_count(len(files), _KINDS[kind]) for kind, files in kinds.items()]
+    found = [counted(len(files), _KINDS[kind]) for kind, files in kinds.items()]
     if masks: found.append(f'masks among the pictures, in {some_of([str(place) for place in masks], 3)}')
-    wrong = [f"{_count(len(files), 'file')} cannot be used, such as {files[0]}: {reason}"
+    wrong = [f"{counted(len(files), 'file')} cannot be used, such as {files[0]}: {reason}"
              for reason, files in reasons.items()]
     if masks: step = NextStep('check', _SORT)
     elif kinds: step = NextStep(f'import {shlex.quote(str(folder))} --dry-run', 'see what an import would make of it. '

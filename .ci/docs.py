@@ -57,11 +57,16 @@ def toctree(caption, names):
     return '\n'.join(['```{toctree}', ':hidden:', f':caption: {caption}', '', *names, '```', ''])
 
 
+REFERENCE = ['guides/commands', 'guides/data_folder', 'guides/words', 'guides/pages']      # to look things up in
+
+
 def contents():
     "The table of contents, which the front page gets."
     def names(folder): return sorted(f'{folder}/{path.stem}' for path in (NBS/folder).iterdir()
                                      if path.suffix in ('.md', '.ipynb'))
-    parts = [toctree('Start', ['tutorials/workflow', 'gallery', 'api']), toctree('Guides', names('guides'))]
+    guides = [name for name in names('guides') if name not in REFERENCE]
+    parts = [toctree('Start', ['tutorials/workflow', 'gallery']), toctree('Guides', guides),
+             toctree('Reference', [*REFERENCE, 'api'])]
     for digit, title in CHAPTERS.items():
         pages = [page.stem for page in numbered_pages() if page.name[0] == digit]
         parts.append(toctree(f'{digit} {title}', pages))

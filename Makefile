@@ -11,6 +11,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test test-slow lab export pages docs bench

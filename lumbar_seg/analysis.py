@@ -9,6 +9,7 @@ __all__ = ['OUTLIER_Z', 'MIN_GROUPS', 'mask_measures', 'MaskAnalysis', 'sizes_by
 # %% ../nbs/32_analysis.ipynb #0a8cdb4a
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,10 +72,10 @@ def _mask_histograms(table, unit):
     return figure
 
 # %% ../nbs/32_analysis.ipynb #da550d21
-def _saved_lines(saved, n_empty, n):
+def _saved_lines(saved, file, n_empty, n):
     "What was written to thresholds.json, and what to do about it if some masks are empty."
-    lines = [f'Saved to thresholds.json: bone is looked for at {saved.band_top:.0%} to {saved.band_bottom:.0%} of the '
-             f'height, pieces under {saved.min_area_frac:.2%} of the frame are removed, plausible masks cover '
+    lines = [f'Saved to {file}: bone is looked for at {saved.band_top:.0%} to {saved.band_bottom:.0%} of the height, '
+             f'pieces under {saved.min_area_frac:.2%} of the frame are removed, plausible masks cover '
              f'{saved.plausible_min:.1%} to {saved.plausible_max:.1%}.']
     if n_empty and saved.fallback:
         lines.append(f'note: {n_empty} of {n} masks are empty, so your frames may show no bone. Set "fallback": false '
@@ -89,6 +90,7 @@ class MaskAnalysis:
     table: pd.DataFrame
     failed: list[str] # masks that are not read, or could not be, and why
     saved: Thresholds | None = None # what was written to thresholds.json
+    file: Path | None = None # where that is
 
     @property
     def ok(self) -> bool:
@@ -120,7 +122,7 @@ class MaskAnalysis:
             f'Area fraction:  mean {area.mean():.5f}, min {area.min():.5f}, max {area.max():.5f}',
             f'Label thickness in {self.unit}:  mean {thickness.mean():.2f}, '
             f'min {thickness.min():.2f}, max {thickness.max():.2f}']
-        if self.saved: lines += _saved_lines(self.saved, len(self.table) - len(found), len(self.table))
+        if self.saved: lines += _saved_lines(self.saved, self.file, len(self.table) - len(found), len(self.table))
         return '\n'.join(lines + [f'ERROR: skipped. {line}' for line in self.failed])
 
     def show(self): # a matplotlib figure
@@ -208,7 +210,7 @@ def analyze_masks(
     analysis = _analyze(paths, folder, part)
     if save:
         measured_on = f'train.txt of split {read_splits(paths).fingerprint}' if part else 'all masks'
-        analysis.saved = _save_thresholds(paths, analysis, measured_on)
+        analysis.saved, analysis.file = _save_thresholds(paths, analysis, measured_on), paths.thresholds
     return analysis
 
 # %% ../nbs/32_analysis.ipynb #de99b3c8

@@ -10,6 +10,7 @@ __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
 import ast
+import contextlib
 import dataclasses
 import difflib
 import errno
@@ -23,6 +24,7 @@ import sys
 import textwrap
 import tokenize
 import typing
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +53,7 @@ COMMANDS = {
     'train': Command('cli.train_command', 'Train a model, or cross-validate'),
     'self-train': Command('cli.self_train_command', 'Train on raw frames too, as a trained model sees them'),
     'evaluate': Command('report.evaluate_and_report', 'Score a model or a folder of masks, with a report'),
-    'manuscript': Command('manuscript.write_manuscript', 'Write methods, tables and figures for a paper'),
+    'manuscript': Command('manuscript.write_manuscript', 'Write methods, tables, figures and a checklist for a paper'),
     'agreement': Command('evaluation.agreement', 'Score how well two annotators agree'),
     'runs': Command('records.list_runs', 'List models and evaluations, or compare two'),
     'predict': Command('prediction.predict_folder', 'Predict masks and overlays of all raw frames'),
@@ -203,12 +205,19 @@ def _add_select_settings(parser):
 
 # %% ../nbs/61_cli.ipynb #5c1a0002
 def split_command(
+    add: bool = False, # add new frames with a usable mask to train.txt; val and test stay as they are
     **settings, # parameters of `make_splits`
 ) -> str:
     """Split the usable pairs into `splits/train.txt`, `val.txt`, `test.txt`, whole groups together. Groups with a mask
-    that a model began go to train. `DataError` if there are lists already, or too few groups."""
-    from lumbar_seg.splits import describe_lists, make_splits
-    return describe_lists(Paths(settings.get('root')), make_splits(**settings))
+    that a model began go to train. With `add`, lists that exist get the pairs that are new, in train, except those
+    that belong with val or test. `DataError` if there are lists already, or too few groups."""
+    from lumbar_seg.splits import add_to_splits, describe_lists, make_splits
+    root = settings.get('root')
+    if not add: return describe_lists(Paths(root), make_splits(**settings))
+    given = [f"--{name.replace('_', '-')}" for name, value in settings.items() if name != 'root' and value]
+    if given: raise DataError(f"{', '.join(given)}: not with --add, which keeps val and test as they are. Leave it "
+                              'out; or make new lists with --replace, without --add.')
+    return str(add_to_splits(root))
 
 def _add_split_settings(parser):
     "An option for each parameter of `make_splits`."
@@ -291,7 +300,6 @@ def _add_train_settings(parser):
         if kinds[field.name] is bool: default = ''
         _add_option(parser, field.name, kinds[field.name], None, comments[field.name] + default)
     parser.epilog = f'(*) default by recipe:\n{_recipe_table(RECIPES)}'
-
 
 # %% ../nbs/61_cli.ipynb #0f01fd67
 def _add_round_settings(parser):
@@ -455,6 +463,18 @@ def _outcome(argv):
         return 0, result.to_string() if len(result) else 'Nothing to list, or no difference.'
     return 0 if getattr(result, 'ok', True) else 1, str(result)
 
+# %% ../nbs/61_cli.ipynb #0d0c0011
+def _warning_line(message, category, filename, lineno, line=None):
+    "A warning, without the place in the source that it comes from."
+    return f'WARNING: {message}\n'
+
+@contextlib.contextmanager
+def _warnings_in_a_line():
+    "Warnings, our own and those of libraries, take one line each."
+    before, warnings.formatwarning = warnings.formatwarning, _warning_line
+    try: yield
+    finally: warnings.formatwarning = before
+
 # %% ../nbs/61_cli.ipynb #fd12500c
 def main(
     argv: list[str] | None = None, # arguments; default: those of the terminal
@@ -462,7 +482,7 @@ def main(
     "Run one subcommand and print its result."
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
-    status, text = _outcome(list(sys.argv[1:] if argv is None else argv))
+    with _warnings_in_a_line(): status, text = _outcome(list(sys.argv[1:] if argv is None else argv))
     try: print(text, end='\n' if text else '', flush=True)
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())       # or Python tries again as it exits

@@ -125,10 +125,10 @@ def demo_rows(
     return rows
 
 # %% ../nbs/60_demo.ipynb #d70baeb7
-SCORES_READING = """The scores are means over test frames that show bone, 0 to 1 or in mm, with 95 % intervals over sweeps.
-F1 is that of the centerlines. "Missed" counts frames whose bone was not found at all, "false positives" frames without
-bone in which some was marked. The frames are synthetic and the trainings short: this shows that every step works, not
-how good a network is on your frames, nor which one is better."""
+SCORES_READING = """The scores are means over test frames that show bone, 0 to 1 or in mm, with 95 % intervals over
+sweeps. F1 is that of the centerlines. "Missed" counts frames whose bone was not found at all, "false positives" frames
+without bone in which some was marked. The frames are synthetic and the trainings short: this shows that every step
+works, not how good a network is on your frames, nor which one is better."""
 
 def demo_scores(
     evaluations: list[Evaluation], # of the models, in the order of `DEMO_WEIGHTS`

@@ -58,7 +58,7 @@ def _shared_list(used):
 
 def _shared_data(data):
     "The data of a training, in short. Its warnings are only counted."
-    shared = _chosen(data, ('split', 'begun_by_models', 'extent'))
+    shared = _chosen(data, ('split', 'begun_by_models', 'extent', 'val_shows_bone'))
     for part in ('train', 'val'): shared[part] = _shared_list(data[part])
     n = len(data.get('warnings', []))
     count = f'The training gave {n} warning{"s"[:n != 1]}, not quoted here because they name frames. Ask its author.'

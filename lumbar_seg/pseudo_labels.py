@@ -21,7 +21,8 @@ from .storage import write_keeping
 from .images import read_mask, require_mask
 from .frames import MaskFiles, folder_masks, frame_problems, frame_stem, group_note, pair_files
 from .frames import predictable_frames
-from .records import file_hash, find_weights, keep_maker_record, made_by, maker_record, read_run, teacher_note
+from .records import file_hash, find_weights, keep_maker_record, low_dice_note, made_by, maker_record
+from .records import read_run, teacher_note
 from .display import as_html, progress, some_of
 from .reviews import DECISIONS, DISPUTE, LEFT_OUT_STATES, OUTDATED, counting_review, review_state
 from .splits import PSEUDO_LIST, held_out_twins, read_splits
@@ -158,6 +159,7 @@ class PseudoReport:
     bulk: BulkReport # the masks
     stats: pd.DataFrame | None # their statistics, see `read_stats`; None after a part, which makes no table
     thresholds: Thresholds = field(default_factory=Thresholds) # what is plausible
+    warning: str = '' # what is known against the network
 
     @property
     def ok(self) -> bool:
@@ -171,12 +173,17 @@ class PseudoReport:
         return int((by_area > self.stats.plausible.to_numpy()).sum()) if self.thresholds.min_confidence else 0
 
     def __str__(self):
-        if self.stats is None: return f'{self.bulk}\n{_AFTER_PARTS}'
-        text = (f'{self.bulk}\n{int(self.stats.plausible.sum())} of {len(self.stats)} masks are plausible in size and '
-                'place; whether they are right, only a look can tell')
-        if self.thresholds.min_confidence is None: return text
-        limit = f'min_confidence = {self.thresholds.min_confidence}'
-        return f'{text}\n{self.unsure} more have a plausible area, but their confidence is below {limit}, or unknown'
+        lines, limit = [str(self.bulk)], self.thresholds.min_confidence
+        if self.stats is None: lines.append(_AFTER_PARTS)
+        else:
+            n = int(self.stats.plausible.sum())
+            lines.append(f'{n} of {len(self.stats)} masks are plausible in size and place; whether they are right, '
+                         'only a look can tell')
+            if limit is not None:
+                lines.append(f'{self.unsure} more have a plausible area, but their confidence is below '
+                             f'min_confidence = {limit}, or unknown')
+        if self.warning: lines.append(f'WARNING: {self.warning}')
+        return '\n'.join(lines)
 
     def _repr_html_(self):
         if self.stats is None: return as_html(self)
@@ -210,10 +217,11 @@ def pseudo_label(
                              replace, source, own_part, ray, overlays='none' if no_overlays else overlays)
         bulk.failed += failed
         keep_maker_record(paths.masks_pseudo, predictor.record)
-        if own_part: return PseudoReport(bulk, None, thresholds)
+        warning = low_dice_note(predictor.record, predictor.weights.name)
+        if own_part: return PseudoReport(bulk, None, thresholds, warning)
         stats = _with_edited_flags(stats_table(files, paths.masks_pseudo, thresholds), edited)
         write_keeping(paths.pseudo_stats, csv_text(stats, float_format='%.6f'))
-    return PseudoReport(bulk, read_stats(paths), thresholds)
+    return PseudoReport(bulk, read_stats(paths), thresholds, warning)
 
 # %% ../nbs/37_pseudo_labels.ipynb #f5900904
 def _limits_note(paths, stats):
@@ -224,6 +232,12 @@ def _limits_note(paths, stats):
     if not n: return ''
     return (f'{n} flags in {paths.pseudo_stats.name} were set with other limits than those that are in force now '
             f'(from {source}). Set them anew: `lumbar_seg pseudo`')
+
+# %% ../nbs/37_pseudo_labels.ipynb #e8e80761
+def _maker_note(paths):
+    "What is known against the network that made the masks; empty if there is nothing, or if nobody knows."
+    maker = made_by(paths.masks_pseudo).get('weights', 'The network that made the masks')
+    return low_dice_note(maker_record(paths, paths.masks_pseudo), maker)
 
 # %% ../nbs/37_pseudo_labels.ipynb #047eba22
 @dataclass
@@ -238,7 +252,7 @@ class PseudoSet:
     note: str # what is not known about their groups
     disputed: int = 0 # others left out because people disagree about the mask
     drawn: int = 0 # others left out because the picture has a drawn mask, or is on the list under another name
-    warning: str = '' # what is not known about the model that made the masks, or about the limits of their flags
+    warning: str = '' # what is known against the model that made the masks, or not known, and of the limits of flags
     outdated: int = 0 # others left out because somebody has judged an earlier mask of them, and nobody this one
     changed: list[str] = field(default_factory=list) # others left out: the mask has changed since it was measured
     kept: int = 0 # of those on the list, how many a person has kept
@@ -250,6 +264,10 @@ class PseudoSet:
         left_out = ', '.join(f'{count} {reason}' for reason, count in reasons.items() if count) or 'none'
         text = (f'{len(self.names)} pseudo-labeled frames for training in {self.path}, {self.kept} of them kept by a '
                 f'person; left out: {left_out}')
+        unseen = len(self.names) - self.kept
+        if unseen:
+            text += (f'\nnote: nobody has judged {unseen:,} of them. To look at them: `lumbar_seg browse --source '
+                     'pseudo`. To list only those that a person kept: `lumbar_seg pseudo-set --kept-only`')
         if self.note: text += f'\nnote: {self.note}'
         if self.changed:
             text += (f'\nWARNING: {len(self.changed)} masks are not those that were measured, and nobody has kept '
@@ -377,6 +395,7 @@ def pseudo_training_list(
     counted = ('implausible', 'rejected', 'open', 'held_out', 'disputed', 'outdated')
     n = {reason: len(left_out[reason]) for reason in counted}
     drawn = len(left_out['drawn']) + len(stats) - len(plausible)
+    doubts = [teacher_note(paths), _maker_note(paths), _limits_note(paths, stats)]
     return PseudoSet(paths.splits/PSEUDO_LIST, names, note=group_note(paths, names), drawn=drawn,
-                     warning='. '.join(filter(None, [teacher_note(paths), _limits_note(paths, stats)])),
+                     warning='. '.join(filter(None, doubts)),
                      changed=left_out['changed'], kept=len(kept), **n)

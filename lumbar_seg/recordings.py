@@ -1377,7 +1377,7 @@ LABELS_ALONE = ('it holds labels (masks), not frames. Put it beside its volume, 
                 'segmentation: beside its DICOM file), and import both. Masks of single frames are taken by: '
                 'lumbar_seg import-masks')
 MASK_OF_PICTURE = ('its name says that it is the mask of the picture beside it. Single pictures with masks need no '
-                   'import: copy the pictures to images/ and the masks to masks_manual/')
+                   'import: `lumbar_seg start FOLDER` copies them into a data folder')
 
 def _is_segmentation(path):
     "Is this a DICOM segmentation? Its first bytes say so."

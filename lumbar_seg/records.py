@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['MIN_CACHED', 'CACHE', 'RecordedSize', 'PACK_RECORD', 'PACK_WEIGHTS', 'PACK_THRESHOLDS', 'PACK_CARD', 'PACK_ONNX',
-           'MAX_RECORD_MB', 'PACK_MEMBERS', 'RECORDED_PACKAGES', 'OVERLAPS', 'MAKER_FILE', 'RESUME_IGNORES',
-           'LONG_ENTRIES', 'SHOWN_LISTS', 'RUN_COLUMNS', 'file_hash', 'bytes_hash', 'pixel_hash', 'picture_hash',
-           'cached_hashes', 'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash', 'mask_pixels_hash',
-           'content_hash', 'pairs_record', 'mask_extent', 'join_extents', 'set_extent', 'ListRecord', 'ExtentRecord',
-           'DataRecord', 'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord', 'record_path', 'read_record',
-           'Pack', 'is_pack', 'read_pack', 'weights_hash', 'is_record_of', 'without_folders', 'weights_record',
-           'find_record', 'record_beside', 'keep_other_record', 'weights_in', 'missing_weights', 'find_weights',
-           'is_finished', 'recorded_img_size', 'recorded_threshold', 'recorded_history', 'recorded_dice',
-           'training_facts', 'join_lists', 'join_data', 'code_commit', 'versions', 'utc_now', 'init_record',
-           'past_records', 'init_notes', 'frame_hashes', 'is_among', 'lost_frames_note', 'training_overlap',
-           'RunRecord', 'read_run', 'made_by', 'keep_maker_record', 'maker_record', 'model_overlap', 'teacher_overlap',
-           'mask_maker_records', 'teacher_record', 'teacher_note', 'run_identity', 'run_differences', 'flat_record',
-           'list_runs']
+           'MAX_RECORD_MB', 'PACK_MEMBERS', 'LOW_DICE', 'OVERLAP_IS_LOW', 'RECORDED_PACKAGES', 'OVERLAPS', 'MAKER_FILE',
+           'RESUME_IGNORES', 'LONG_ENTRIES', 'SHOWN_LISTS', 'RUN_COLUMNS', 'file_hash', 'bytes_hash', 'pixel_hash',
+           'picture_hash', 'cached_hashes', 'text_hash', 'fingerprint', 'hashes_record', 'mask_hashes', 'mask_hash',
+           'mask_pixels_hash', 'content_hash', 'pairs_record', 'mask_extent', 'join_extents', 'set_extent',
+           'ListRecord', 'ExtentRecord', 'DataRecord', 'SettingsRecord', 'PastRecord', 'InitRecord', 'WeightsRecord',
+           'record_path', 'read_record', 'Pack', 'is_pack', 'read_pack', 'weights_hash', 'is_record_of',
+           'without_folders', 'weights_record', 'find_record', 'record_beside', 'keep_other_record', 'weights_in',
+           'missing_weights', 'find_weights', 'is_finished', 'recorded_img_size', 'recorded_threshold',
+           'recorded_history', 'recorded_dice', 'has_low_dice', 'low_dice_note', 'training_facts', 'join_lists',
+           'join_data', 'code_commit', 'versions', 'utc_now', 'init_record', 'past_records', 'init_notes',
+           'frame_hashes', 'is_among', 'lost_frames_note', 'training_overlap', 'RunRecord', 'read_run', 'made_by',
+           'keep_maker_record', 'maker_record', 'model_overlap', 'teacher_overlap', 'mask_maker_records',
+           'teacher_record', 'teacher_note', 'run_identity', 'run_differences', 'flat_record', 'list_runs']
 
 # %% ../nbs/04_records.ipynb #91295cf8
 import contextlib
@@ -251,6 +251,7 @@ class DataRecord(TypedDict, total=False):
     split: str # fingerprint of the three lists
     warnings: list[str]
     extent: ExtentRecord # of the drawn masks on the train list; not there if none shows bone
+    val_shows_bone: bool # only there if no frame of the val list shows bone, and then false
 
 # %% ../nbs/04_records.ipynb #7ccfb55f
 RecordedSize = Annotated[int, Field(gt=0, multiple_of=32)] | Annotated[str, Field(pattern=r'^\d+x\d+$')]
@@ -577,6 +578,28 @@ def recorded_dice(
 ) -> pd.Series: # indexed by threshold
     "Mean Dice on the val frames at each threshold that was tried."
     return pd.DataFrame(record['threshold_table']).set_index('threshold').dice
+
+# %% ../nbs/04_records.ipynb #3bcc7a37
+LOW_DICE = .5        # of the val frames; below, the network's bone and the drawn bone overlap by less than half
+OVERLAP_IS_LOW = f'the best val Dice is below {LOW_DICE}: the marked and the drawn bone overlap by less than half'
+
+def has_low_dice(
+    record: WeightsRecord, # of a finished training; may be empty
+) -> bool: # False if unknown, and if no val frame shows bone
+    "Did the network score less than `LOW_DICE` on the val frames?"
+    scores = record.get('scores')
+    dice = scores.get('val_dice') if isinstance(scores, dict) else None
+    if not isinstance(dice, float | int): return False
+    return dice < LOW_DICE and record.get('data', {}).get('val_shows_bone', True)
+
+def low_dice_note(
+    record: WeightsRecord, # of the weights; may be empty
+    weights: str, # their name
+) -> str: # empty unless the network `has_low_dice`
+    "What to say of masks that such a network makes."
+    if not has_low_dice(record): return ''
+    return (f'{weights} has learned little: {OVERLAP_IS_LOW}. Look at its masks before you use any of them, or train a '
+            'better network first')
 
 # %% ../nbs/04_records.ipynb #393291d2
 def training_facts(

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MIN_FOR_5_PERCENT', 'COLORS', 'CONFIDENCE_READING', 'GALLERY_SIZE', 'TRUTH', 'PREDICTION', 'GALLERY_FRAMES',
-           'READING', 'TRUTH_READING', 'STYLE', 'AS_WRITTEN', 'PAIR_FILE', 'bad_end', 'in_words', 'scores_table',
-           'detection_table', 'truth_table', 'comparison_table', 'groups_table', 'frames_figure', 'curve_figure',
-           'trend_figure', 'confidence_figure', 'confidence_in_words', 'around_bone', 'contours', 'worst_frames',
-           'worst_figure', 'run_table', 'frames_table', 'Section', 'sections', 'headline', 'report_html',
-           'report_notebook', 'Report', 'write_report', 'evaluate_and_report']
+           'RUN_ROWS', 'READING', 'TRUTH_READING', 'STYLE', 'AS_WRITTEN', 'PAIR_FILE', 'bad_end', 'in_words',
+           'scores_table', 'detection_table', 'truth_table', 'comparison_table', 'groups_table', 'frames_figure',
+           'curve_figure', 'trend_figure', 'confidence_figure', 'confidence_in_words', 'around_bone', 'contours',
+           'worst_frames', 'worst_figure', 'run_table', 'run_summary', 'frames_table', 'Section', 'sections',
+           'headline', 'report_html', 'report_notebook', 'Report', 'write_report', 'evaluate_and_report']
 
 # %% ../nbs/41_report.ipynb #c334f7fa
 import base64
@@ -331,6 +331,22 @@ def run_table(
     elsewhere = table.index.str.startswith(('scores', 'warnings', 'notes', 'failed'))
     return table[~elsewhere].map(_run_value)
 
+# %% ../nbs/41_report.ipynb #05cf3985
+RUN_ROWS = {             # entry of run.json -> what a reader calls it
+    'time': 'scored', 'weights': 'weights', 'weights_sha256': 'weights, hash', 'masks': 'masks',
+    'masks_fingerprint': 'masks, fingerprint', 'made_by.weights': 'masks made by', 'truth': 'scored against',
+    'trained_with.model': 'network', 'trained_with.seed': 'seed', 'trained_with.precision': 'precision in training',
+    'img_size': 'input size', 'threshold': 'threshold', 'device': 'device', 'split': 'lists, fingerprint',
+    'data.fingerprint': 'scored frames, fingerprint', 'trained_on': 'training frames, fingerprint',
+    'versions.lumbar_seg': 'lumbar_seg', 'versions.commit': 'commit', 'versions.torch': 'PyTorch'}
+
+def run_summary(
+    evaluations: list[Evaluation], # one or two
+) -> pd.DataFrame:
+    "The rows of `run_table` that most readers need, as far as they are known."
+    table = run_table(evaluations).reindex(list(RUN_ROWS)).fillna('')
+    return table[(table != '').any(axis=1)].rename(index=RUN_ROWS)
+
 # %% ../nbs/41_report.ipynb #7ff35ca9
 def frames_table(
     evaluations: list[Evaluation], # the table is that of the first
@@ -358,6 +374,7 @@ class Section:
     text: str # how to read it; an empty line begins a new paragraph
     function: Callable # of the list of evaluations; gives a DataFrame or a figure
     evaluations: list[Evaluation]
+    more: Callable | None = None # of the list of evaluations; gives a longer table, folded away in the page
 
     @cached_property
     def content(self):
@@ -415,7 +432,9 @@ def sections(
     if len(worst_frames(first)):
         add('The worst frames', worst_figure, f'Of {first.name}: truth in blue, prediction in orange.')
     add('All frames', frames_table, f'Of {first.name}, the worst first. scores.csv has more columns.')
-    add('What was run', run_table, 'Fingerprints are hashes over names and contents: equal fingerprints, equal data.')
+    add('What was run', run_summary, 'Fingerprints are hashes over names and contents: equal fingerprints, equal data. '
+        'Every setting, of training too, is in the file run.json of the evaluation.')
+    parts[-1].more = run_table
     return parts
 
 # %% ../nbs/41_report.ipynb #e0f50012
@@ -465,6 +484,9 @@ def _section_html(section):
     words = ''.join(f'<p>{html.escape(paragraph)}</p>\n' for paragraph in section.text.split('\n\n'))
     if isinstance(section.content, pd.DataFrame): content = section.content.to_html(border=0, na_rep='-')
     else: content = f'<img alt="{title}" src="data:image/png;base64,{section.content}">'
+    if section.more:
+        table = section.more(section.evaluations).to_html(border=0, na_rep='-')
+        content += f'\n<details><summary>All rows</summary>\n{table}\n</details>'
     return f'<h2>{title}</h2>\n{words}{content}'
 
 # %% ../nbs/41_report.ipynb #72fd6d36
@@ -508,14 +530,16 @@ def report_notebook(
     from nbformat import v4
     title, warnings, notes = headline(evaluations)
     folders = [Path(os.path.relpath(e.folder, folder)).as_posix() for e in evaluations]
-    functions = ', '.join(part.function.__name__ for part in parts)
+    functions = ', '.join(f.__name__ for part in parts for f in (part.function, part.more) if f)
     text = [f'# {title}', *(f'**WARNING: {line}**' for line in warnings), *notes, *(in_words(e) for e in evaluations)]
     code = (f'from lumbar_seg.evaluation import read_evaluation\nfrom lumbar_seg.report import {functions}\n\n'
             f'evaluations = [read_evaluation(folder) for folder in {folders!r}]')
     cells = [v4.new_markdown_cell('\n\n'.join(html.escape(line, quote=False) for line in text)), v4.new_code_cell(code)]
     for part in parts:
         cells.append(v4.new_markdown_cell(f'## {part.title}\n\n{html.escape(part.text, quote=False)}'))
-        cells.append(v4.new_code_cell(f'{part.function.__name__}(evaluations)', outputs=[_output(part.content)]))
+        call = f'{part.function.__name__}(evaluations)'
+        if part.more: call += f'      # {part.more.__name__}(evaluations) shows all rows'
+        cells.append(v4.new_code_cell(call, outputs=[_output(part.content)]))
     kernel = {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'}
     notebook = v4.new_notebook(cells=cells, metadata={'kernelspec': kernel})
     notebook.metadata[AS_WRITTEN] = _cells_hash(notebook)

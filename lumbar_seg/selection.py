@@ -44,6 +44,8 @@ class MoveReport:
     dry_run: bool = False # was it only a rehearsal?
     direction: str = 'images -> raw_unlabelled'
     notes: list[str] = field(default_factory=list) # what else you must know
+    folder: Path | None = None # where the moved frames are now, or would be
+    journal: Path | None = None # the file that tells `undo` what was moved; None if nothing was written
 
     @property
     def ok(self) -> bool:
@@ -58,6 +60,8 @@ class MoveReport:
                     'are in the journal but in neither folder': self.missing,
                     'stay because the destination has a file of that name': self.conflicts}
         lines = [summary]
+        if self.folder and self.moved and not self.dry_run: lines.append(f'They are in {self.folder}')
+        if self.journal: lines.append(f'To bring them back: --undo, which reads {self.journal}')
         for problem, names in problems.items():
             if names: lines.append(f'ERROR: {len(names)} {problem}: {some_of(names, SHOWN)}')
         if self.drawn: lines.append(f'note: already back, because they were drawn: {some_of(self.drawn, SHOWN)}')
@@ -68,13 +72,16 @@ class MoveReport:
 JOURNALS = 'move_journal'
 
 def _write_journal(paths, moves):
+    "Write what is about to move. Returns the file."
     rows = []
     for source, destination in moves:
         rows.append((source.relative_to(paths.root).as_posix(), destination.relative_to(paths.root).as_posix()))
     earlier = [journal.stem for ending in ('.csv', '.undone') for journal in _journals(paths, ending)]
     stem = max([datetime.now().strftime('%Y%m%d-%H%M%S-%f')] + [f'{stem}-1' for stem in earlier])
     table = pd.DataFrame(rows, columns=['source', 'destination'])
-    write_text(paths.root/JOURNALS/f'{stem}.csv', csv_text(table))
+    journal = paths.root/JOURNALS/f'{stem}.csv'
+    write_text(journal, csv_text(table))
+    return journal
 
 def _journals(paths, ending='.csv'):
     "The journals that have not been undone, the newest first."
@@ -139,7 +146,7 @@ def _move_all(moves, dry_run):
 def _undo_journal(paths, journal, dry_run):
     "Bring back what one journal moved, as far as possible. It stays unless all its frames are back."
     moves_back = [(destination, source) for source, destination in _read_journal(paths, journal)]
-    report = MoveReport(dry_run=dry_run, direction='raw_unlabelled -> images')
+    report = MoveReport(dry_run=dry_run, direction='raw_unlabelled -> images', folder=paths.images)
     possible = []
     for here, there in moves_back:
         if not here.exists() and not there.exists(): report.missing.append(there.name)
@@ -209,9 +216,10 @@ def _move(paths, pattern, dry_run):
     unread = _unread_frames(paths, [f for f in pictures if f.is_file()])
     moves = [(f, paths.raw_unlabelled/f.name) for f in raw if f.is_file()]
     free = [(source, destination) for source, destination in moves if not destination.exists()]
-    if free and not dry_run: _write_journal(paths, free)
+    journal = _write_journal(paths, free) if free and not dry_run else None
     moved, conflicts = _move_all(moves, dry_run)
-    return MoveReport(moved, kept, conflicts, not_files=not_files, unread=unread, dry_run=dry_run)
+    return MoveReport(moved, kept, conflicts, not_files=not_files, unread=unread, dry_run=dry_run,
+                      folder=paths.raw_unlabelled, journal=journal)
 
 # %% ../nbs/15_selection.ipynb #2bd4cb5b
 def move_annotated(
@@ -283,6 +291,8 @@ class Selection:
     copied: int # frames newly copied to to_label/
     unreadable: list[str] # what could not be read, and why
     notes: list[str] = field(default_factory=list) # what else you must know
+    folder: Path | None = None # to_label/, with the selected frames
+    table: Path | None = None # the file with the ranking
 
     @property
     def ok(self) -> bool:
@@ -293,6 +303,8 @@ class Selection:
         n_selected = int(self.ranking.selected.sum())
         lines = [f'{len(self.ranking)} raw frames ranked, {n_selected} selected, '
                  f'{self.copied} newly copied to to_label/']
+        if self.folder: lines.append(f'Frames to draw: {self.folder}')
+        if self.table: lines.append(f'Ranking of all: {self.table}')
         lines += [f'note: {line}' for line in self.notes]
         lines += [f'ERROR: {line}' for line in self.unreadable]
         return '\n'.join(lines)
@@ -365,8 +377,9 @@ def propose(
     "Copy the selected frames to `to_label/`, and write `to_label/ranking.csv`. Earlier copies stay as they are."
     chosen = ranking.filename[ranking.selected == 1]
     copied = _copy_chosen(paths, chosen)
-    write_keeping(paths.to_label/'ranking.csv', csv_text(ranking))
-    return Selection(ranking, copied, unreadable, _count_notes(paths, chosen, n) + list(notes))
+    table = paths.to_label/'ranking.csv'
+    write_keeping(table, csv_text(ranking))
+    return Selection(ranking, copied, unreadable, _count_notes(paths, chosen, n) + list(notes), paths.to_label, table)
 
 # %% ../nbs/15_selection.ipynb #63c6f6ce
 def select_frames(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'PSEUDO_LIST', 'FRACTIONS', 'LEAKS', 'DOUBTS', 'NOTES', 'name_id', 'sibling_links', 'split_by_group',
            'read_split', 'Splits', 'read_splits', 'independent_groups', 'parse_shares', 'make_splits', 'describe_lists',
-           'held_out_twins', 'Audit', 'audit_splits']
+           'held_out_twins', 'Audit', 'audit_splits', 'frames_to_add', 'AddedFrames', 'add_to_splits']
 
 # %% ../nbs/14_splits.ipynb #0a67fce3
 import random
@@ -25,7 +25,7 @@ from .frames import read_split_settings, require_agreement, unreadable_cells
 from .records import find_record, model_overlap, teacher_overlap, text_hash
 from .display import as_html, progress, some_of
 from .reviews import rejected_pairs
-from .origins import mask_origins
+from .origins import Origin, mask_origins
 from .duplicates import MIN_SIMILARITY, SAME_SIMILARITY, connected_groups, require_similarity
 from .duplicates import similar_pairs
 from .checks import REMEDIES, TWIN_SIMILARITY, check_pairs, pair_problem, same_picture_problems
@@ -601,3 +601,84 @@ def audit_splits(
     found.sort(key=lambda row: order.index(row.finding))
     unread = unread_in(paths.images, paths.masks_manual) + unread_lines(paths.to_label)
     return Audit(splits, pd.DataFrame(found, columns=_Finding._fields), group_note(paths, list(part_of)), unread)
+
+# %% ../nbs/14_splits.ipynb #a7263496
+def _kept_out_together(paths, splits, names, twins):
+    "name -> reason, for new frames that are not in `twins` but share a group, an id or a picture with one that is."
+    every = splits.train + splits.val + splits.test + names
+    group_of, ids = frame_groups(paths, every), {name: name_id(name) for name in every}
+    node = {}
+    for name in names:
+        has_id = group_of[name] == name and len(set(ids.values())) > 1
+        node[name] = ('id', ids[name]) if has_id else ('group', group_of[name])
+    context = [paths.images/name for name in splits.train[::1 + len(splits.train)//_CONTEXT]]
+    links = _picture_links([paths.images/name for name in names], names, _min_similarity(paths), context)
+    leader = connected_groups(list(dict.fromkeys(node.values())), [(node[a], node[b]) for a, b in links])
+    first_twin = {leader[node[name]]: name for name in reversed(names) if name in twins}
+    found = {}
+    for name in names:
+        twin = first_twin.get(leader[node[name]])
+        if twin and name not in twins: found[name] = f'belongs with {twin}, which {twins[twin]}'
+    return found
+
+# %% ../nbs/14_splits.ipynb #c743e19c
+def _knowing_makers(paths, splits, origins):
+    "name -> reason, for frames whose mask was begun by a model that knows frames of val or test."
+    known = {}
+    for origin in origins.values():
+        if origin.weights_sha256 in known: continue
+        record = find_record(paths, origin.weights_sha256)
+        known[origin.weights_sha256] = model_overlap(paths, record, splits.val, splits.test, splits.train)
+    return {name: f'its mask was begun by {origin.weights}, which knows {known[origin.weights_sha256][0]}'
+            for name, origin in origins.items() if known[origin.weights_sha256]}
+
+def frames_to_add(
+    paths: Paths, # data layout
+    splits: Splits, # its lists
+    usable: list[str], # file names of frames with a usable mask
+    origins: dict[str, Origin] | None = None, # of masks that a model began, by frame
+) -> tuple[list[str], dict[str, str]]: # frames that can go to train; file name -> why not, for all other new ones
+    "Which of these frames are in no list, and can go to train without a leak."
+    listed = {*splits.train, *splits.val, *splits.test}
+    names = sorted((name for name in usable if name not in listed), key=natural_key)
+    if not names: return [], {}
+    left_out = held_out_twins(paths, splits, [paths.images/name for name in names])
+    left_out |= _kept_out_together(paths, splits, names, left_out)
+    begun = {name: origin for name, origin in (origins or {}).items() if name in names}
+    left_out |= _knowing_makers(paths, splits, begun)
+    return [name for name in names if name not in left_out], left_out
+
+# %% ../nbs/14_splits.ipynb #75ad076c
+@dataclass
+class AddedFrames:
+    "What `add_to_splits` did."
+    splits: Splits # the lists now
+    added: list[str] # file names that are new in train
+    left_out: dict[str, str] # file name of a new frame that is in no list -> why
+
+    def __str__(self):
+        kept = 'Val and test are as they were, so scores can be compared with earlier ones.'
+        lines = [f'Added to train: {len(self.added)} ({some_of(self.added, 3)}). {kept}' if self.added else
+                 'Nothing to add: no other frame with a usable mask can go to train.']
+        if self.left_out:
+            name, why = next(iter(self.left_out.items()))
+            lines.append(f'In no list, because they belong with val or test: {len(self.left_out)}, such as {name} '
+                         f'({why}). New lists, by `lumbar_seg split --replace`, take them in.')
+        return '\n'.join([*lines, str(self.splits)])
+
+    def _repr_html_(self): return as_html(self)
+
+# %% ../nbs/14_splits.ipynb #5789c130
+def add_to_splits(
+    root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
+) -> AddedFrames:
+    """Add the usable pairs that are in no list to train.txt, except for those that belong with val or test, by group,
+    picture or name. The earlier train.txt is set aside. `DataError` if a list is missing or cannot be used."""
+    paths = Paths(root)
+    splits, report = read_splits(paths), check_pairs(root)
+    added, left_out = frames_to_add(paths, splits, report.usable, report.origins)
+    if added:
+        train = paths.splits/'train.txt'
+        with exclusive(paths.splits), setting_aside(train) as [temporary]:
+            temporary.write_text('\n'.join([*splits.train, *added]) + '\n', encoding='utf-8', newline='\n')
+    return AddedFrames(read_splits(paths), added, left_out)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'BY', 'FIGURES', 'DISK_ADVICE', 'MORE_SETTINGS', 'Command', 'overview', 'command_function',
-           'parameter_comments', 'command_parser', 'select_command', 'split_command', 'import_command', 'train_command',
-           'self_train_command', 'Shown', 'show', 'disk_message', 'main']
+           'parameter_comments', 'command_parser', 'select_command', 'split_command', 'phantom_command',
+           'import_command', 'train_command', 'self_train_command', 'Shown', 'show', 'disk_message', 'main']
 
 # %% ../nbs/61_cli.ipynb #96731228
 import argparse
@@ -19,6 +19,7 @@ import inspect
 import io
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -29,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import __version__
-from .layout import ROOT_VARIABLE, DataError, Paths, unread_in
+from .layout import ROOT_VARIABLE, DataError, Paths, image_files, unread_in
 
 # %% ../nbs/61_cli.ipynb #f2a0dd3c
 class Command(typing.NamedTuple):
@@ -40,7 +41,7 @@ class Command(typing.NamedTuple):
 COMMANDS = {
     'start': Command('start.start', 'See what is in a folder, and what to do next'),
     'demo': Command('demo.demo', 'Run the whole pipeline on a synthetic phantom'),
-    'phantom': Command('phantom.make_phantom_dataset', 'Make a data folder of phantom frames'),
+    'phantom': Command('cli.phantom_command', 'Make a data folder of phantom frames'),
     'import': Command('cli.import_command', 'Import frames from DICOM, videos and volumes, names removed'),
     'import-masks': Command('mask_imports.import_masks', 'Import masks drawn in other tools'),
     'check': Command('checks.check_pairs', 'Check frames and masks: is every pair usable?'),
@@ -133,15 +134,18 @@ def _add_option(parser, name, annotation, default, text):
     else: parser.add_argument(option, type=_value_type(annotation), default=default, help=text)
 
 # %% ../nbs/61_cli.ipynb #5e51b381
+def _unknown_message(unknown, known):
+    "What to say about arguments that a command does not have; `known` are its options."
+    if '--root' in known and Path(unknown).is_dir(): return f"a data folder follows --root: --root '{unknown}'."
+    options = [word for word in unknown.split() if word.startswith('-')] or unknown.split()
+    near = difflib.get_close_matches(options[0], known, 2)
+    return f"there is no '{unknown}'." + (f" Did you mean {' or '.join(near)}?" if near else '')
+
 class _Parser(argparse.ArgumentParser):
     "A parser that answers a mistake in one line, in place of all options."
     def error(self, message):
         unknown = message.partition('unrecognized arguments: ')[2]
-        if unknown:
-            known = re.findall(r'--[\w-]+', self.format_usage())
-            options = [word for word in unknown.split() if word.startswith('-')] or unknown.split()
-            near = difflib.get_close_matches(options[0], known, 2)
-            message = f"there is no '{unknown}'." + (f" Did you mean {' or '.join(near)}?" if near else '')
+        if unknown: message = _unknown_message(unknown, re.findall(r'--[\w-]+', self.format_usage()))
         raise DataError(f"{message}{'' if unknown else '.'} `{self.prog} --help` lists what there is.")
 
 def _add_parameters(parser, function, left_out=()):
@@ -223,6 +227,23 @@ def _add_split_settings(parser):
     "An option for each parameter of `make_splits`."
     from lumbar_seg.splits import make_splits
     _add_parameters(parser, make_splits)
+
+# %% ../nbs/61_cli.ipynb #0d0c0021
+def phantom_command(
+    **settings, # parameters of `make_phantom_dataset`
+) -> str:
+    """Make a data folder of synthetic frames, most of them with a mask: `<n>.jpg`, `<n>.png`, and `frames.csv` with
+    their groups and pixel sizes. An error if the folder holds other files."""
+    from lumbar_seg.phantom import make_phantom_dataset
+    paths = make_phantom_dataset(**settings)
+    n_labelled, n_raw = (len(image_files(folder)) for folder in (paths.images, paths.raw_unlabelled))
+    return (f'{n_labelled} frames with a mask and {n_raw} without, in {paths.root}\n'
+            f'Next: lumbar_seg start {shlex.quote(str(paths.root))}')
+
+def _add_phantom_settings(parser):
+    "An option for each parameter of `make_phantom_dataset`."
+    from lumbar_seg.phantom import make_phantom_dataset
+    _add_parameters(parser, make_phantom_dataset)
 
 # %% ../nbs/61_cli.ipynb #4d2827cf
 def import_command(
@@ -423,8 +444,8 @@ def _add_self_train_settings(parser):
 
 # %% ../nbs/61_cli.ipynb #22346d7f
 MORE_SETTINGS = {             # what `**settings` stands for
-    'import': _add_import_settings, 'select': _add_select_settings, 'split': _add_split_settings,
-    'train': _add_train_settings, 'self-train': _add_self_train_settings}
+    'phantom': _add_phantom_settings, 'import': _add_import_settings, 'select': _add_select_settings,
+    'split': _add_split_settings, 'train': _add_train_settings, 'self-train': _add_self_train_settings}
 
 def _run(name, arguments):
     "Run a subcommand and return its result. `SystemExit` where argparse has printed a help text or an error."

@@ -17,7 +17,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 .PHONY: demo test test-slow lab export pages docs bench
 
 demo: $(VENV)/.installed
-	$(BIN)/lumbar_seg demo
+	@$(BIN)/lumbar_seg demo
 
 test: $(VENV)/.installed
 	$(BIN)/python .ci/checks.py
@@ -43,11 +43,11 @@ bench: $(VENV)/.installed
 	$(BIN)/nbdev_clean
 
 $(VENV)/.installed: settings.ini setup.py pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lumbar_seg needs Python 3.10 or newer; try: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lumbar_seg needs Python 3.10 or newer; try: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
 	@echo 'Installing into $(VENV) (a few minutes the first time)'
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(if $(CPU),$(BIN)/python -m pip install --quiet torch torchvision --index-url $(CPU_INDEX))
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(if $(CPU),$(BIN)/python -m pip install --quiet torch torchvision --index-url $(CPU_INDEX))
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[dev]'
 	@$(BIN)/python -c 'import torchvision, lumbar_seg.models' 2>/dev/null || { echo 'torch and torchvision do not fit together, or are not whole. Remove $(VENV), and try again, or name another CPU_INDEX.'; exit 1; }
-	touch $@
+	@touch $@

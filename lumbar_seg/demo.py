@@ -38,13 +38,13 @@ from .report import STYLE, detection_table, evaluate_and_report, scores_table
 
 # %% ../nbs/60_demo.ipynb #550b6faa
 DEMO_ROOT = 'data/demo'
-DEMO_SHARES = '60/15/25'         # of the frames in train, val and test: six of 24 sweeps are for the test
+DEMO_SHARES = '60/20/20'         # of the frames in train, val and test: six of 30 sweeps are for the test
 DEMO_WEIGHTS = {'resnet34': 'unet_resnet34.pth', 'strong': 'unet_best.pth', 'small': 'unet_small_pseudo.pth'}
-_QUICK_TRAINING = {'schedule': 'one_cycle', 'batch_size': 4, 'img_size': 128, 'encoder_weights': 'none'}
+_SHORT = {'batch_size': 4, 'img_size': '128x96', 'encoder_weights': 'none', 'epoch_steps': 15}
 DEMO_SETTINGS = {
-    'resnet34': _QUICK_TRAINING | {'epochs': 5, 'epoch_steps': 15, 'lr': 2e-3},
-    'strong': _QUICK_TRAINING | {'epochs': 4, 'epoch_steps': 15, 'lr': 1e-3, 'average': 0.},
-    'small': _QUICK_TRAINING | {'epochs': 12, 'epoch_steps': 15, 'lr': 5e-3, 'base_ch': 8},
+    'resnet34': _SHORT | {'epochs': 6, 'lr': 2e-3, 'schedule': 'one_cycle', 'loss': 'bce_dice'},
+    'strong': _SHORT | {'epochs': 5, 'lr': 5e-4, 'schedule': 'one_cycle', 'augment': 'mild', 'average': 0.},
+    'small': _SHORT | {'epochs': 10, 'lr': 3e-3, 'base_ch': 16},
 }
 
 # %% ../nbs/60_demo.ipynb #bf3e46a4
@@ -223,7 +223,7 @@ class DemoReport:
 # %% ../nbs/60_demo.ipynb #b1f45d13
 def demo(
     root: str = DEMO_ROOT, # folder for the demo; an earlier demo there is set aside
-    n_labelled: int = 96, # phantom frames with a mask
+    n_labelled: int = 120, # phantom frames with a mask
     n_raw: int = 24, # phantom frames without a mask
     quick: bool = False, # train for one epoch only, to see that everything runs
 ) -> DemoReport:

@@ -44,7 +44,7 @@ _SHORT = {'batch_size': 4, 'img_size': '128x96', 'encoder_weights': 'none', 'epo
 DEMO_SETTINGS = {
     'resnet34': _SHORT | {'epochs': 6, 'lr': 2e-3, 'schedule': 'one_cycle', 'loss': 'bce_dice'},
     'strong': _SHORT | {'epochs': 5, 'lr': 5e-4, 'schedule': 'one_cycle', 'augment': 'mild', 'average': 0.},
-    'small': _SHORT | {'epochs': 10, 'lr': 3e-3, 'base_ch': 16},
+    'small': _SHORT | {'epochs': 10, 'epoch_steps': 22, 'lr': 3e-3, 'base_ch': 12},
 }
 
 # %% ../nbs/60_demo.ipynb #bf3e46a4

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['LOCAL_HOST', 'PAGE_POLICY', 'HEADERS', 'LAB_OPTIONS', 'VOILA_OPTIONS', 'NOT_IN_APP', 'LAB_EXTENSION', 'PAGE_FOLDERS',
-           'RUN_BY_HAND', 'KERNEL', 'PAGE_TEMPLATE', 'write_lab_extension', 'lab', 'pages', 'notebook_name',
-           'browser_notebook', 'browse', 'review']
+           'RUN_BY_HAND', 'KERNEL', 'PAGE_TEMPLATE', 'HOW_TO_STOP', 'write_lab_extension', 'lab', 'pages',
+           'notebook_name', 'browser_notebook', 'browse', 'review']
 
 # %% ../nbs/55_apps.ipynb #dbde4e79
 import asyncio
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -29,14 +30,14 @@ from .reviews import reviews_path
 LOCAL_HOST = '127.0.0.1'
 PAGE_POLICY = ("default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://127.0.0.1:* ws://localhost:*; "
                "frame-ancestors 'self'; form-action 'self'; base-uri 'self'")
-HEADERS = f'{{"headers": {{"Content-Security-Policy": "{PAGE_POLICY}"}}}}'
+HEADERS = {'headers': {'Content-Security-Policy': PAGE_POLICY}}
 LAB_OPTIONS = (
-    f'--ip={LOCAL_HOST}', f'--ServerApp.tornado_settings={HEADERS}', '--LabApp.news_url=None',
+    f'--ip={LOCAL_HOST}', f'--ServerApp.tornado_settings={json.dumps(HEADERS)}', '--LabApp.news_url=None',
     '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly',
     '--ServerApp.answer_yes=True',                     # Ctrl+C stops it without a question
 )
 VOILA_OPTIONS = (
-    f'--Voila.ip={LOCAL_HOST}', f'--Voila.tornado_settings={HEADERS}',
+    f'--Voila.ip={LOCAL_HOST}',
     '--MappingKernelManager.cull_idle_timeout=60', '--MappingKernelManager.cull_interval=20',      # seconds
 )
 NOT_IN_APP = ['@jupyter-notebook/lab-extension']         # of Notebook 7, which fails in Voilà with an error
@@ -167,8 +168,9 @@ def browser_notebook(
 def _where(root, source):
     "Where the work of a reviewer is, in words."
     paths = Paths(root)
-    reviews = reviews_path(paths, find_source(paths, source).name)
-    return f'Decisions are in {reviews.resolve()}, drawn masks in {paths.masks_manual.resolve()}.'
+    reviews, drawn = reviews_path(paths, find_source(paths, source).name), paths.masks_manual.resolve()
+    if not reviews.exists(): return f'No decisions were made. Drawn masks are in {drawn}.'
+    return f'Decisions are in {reviews.resolve()}, drawn masks in {drawn}.'
 
 def browse(
     root: str | None = None, # data folder; default: LUMBAR_SEG_ROOT, else data
@@ -205,14 +207,21 @@ PAGE_TEMPLATE = """{% extends 'voila/templates/lab/index.html.j2' %}
 {% endblock %}
 """
 
+HOW_TO_STOP = 'Every decision is saved at once. To stop: close the page, then press Ctrl+C here.'
+
 def _review_app(folder):
     "Voilà with our page, which opens the web browser with its token."
+    from tornado.ioloop import IOLoop
     from voila.app import Voila
     write_text(Path(folder)/'templates/index.html.j2', PAGE_TEMPLATE)
     class Review(Voila):
         def setup_template_dirs(self):
             super().setup_template_dirs()
             self.template_paths = [str(Path(folder)/'templates'), *self.template_paths]
+
+        def listen(self):
+            IOLoop.current().add_callback(print, HOW_TO_STOP, flush=True)      # after the address
+            super().listen()
 
         def launch_browser(self): _open_page(self.display_url, folder)
     return Review
@@ -233,7 +242,8 @@ def review(
     path = browser_notebook(root, source, reviewer)
     options = [*VOILA_OPTIONS, '--Voila.auto_token=True', f'--Voila.port={port}']
     if no_browser: options.append('--no-browser')
-    settings = Config({'VoilaConfiguration': {'prelaunch_hook': _send_cookie, 'extension_denylist': NOT_IN_APP}})
+    settings = Config({'VoilaConfiguration': {'prelaunch_hook': _send_cookie, 'extension_denylist': NOT_IN_APP},
+                       'Voila': {'tornado_settings': HEADERS}})
     with tempfile.TemporaryDirectory(prefix='lumbar_seg_') as folder:
         _run(_review_app(folder), [*options, str(path)], config=settings)
     return _where(root, source)

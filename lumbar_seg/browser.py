@@ -241,6 +241,9 @@ def _visible_masks(self: MaskBrowser) -> dict[str, np.ndarray]:
     return theirs | {'draft': self.drawing.mask}
 
 @patch
+def _role(self: MaskBrowser, kind: str) -> str: return '' if self.drawing else super(MaskBrowser, self)._role(kind)
+
+@patch
 def _sign(self: MaskBrowser) -> tuple[str, str]:
     return ('drawing', SIGNS['drawing']) if self.drawing else super(MaskBrowser, self)._sign()
 
@@ -558,8 +561,9 @@ def _save(self: MaskBrowser, no_bone: bool = False):
     self._close_drawing()
     self.sweep = []                           # its pictures are to show the new mask
     self._load()
+    is_done = self._is_corrected(self.name)
     if self.is_to_draw: self._draw_next()
-    self._tell(problem, f'Saved to {saved}.')
+    self._tell(problem, f'Saved to {saved}.' + (' This frame is done.' if is_done else ''))
 
 @patch
 def _draw_next(self: MaskBrowser):

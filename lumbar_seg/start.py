@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .layout import BEST_WEIGHTS, IMAGE_SUFFIXES, DataError, Paths, image_files, is_by_product
+from .layout import BEST_WEIGHTS, IMAGE_SUFFIXES, DataError, Paths, find_source, image_files, is_by_product
 from .layout import require_folder, unread_in
 from .images import picture_problem, read_gray
 from .frames import folder_masks, frame_stem, pair_files, read_settings
 from .records import weights_in
 from .display import as_html, counted, progress, some_of
+from .reviews import read_reviews
 from .origins import Origin
 from .checks import REMEDIES, check_pairs
 from .splits import PARTS, audit_splits, describe_lists, frames_to_add, make_splits
@@ -195,6 +196,22 @@ def _count_results(data):
     if data.scored: data.found.append(f"{counted(data.scored, 'evaluation')} in reports/")
     if data.predicted: data.found.append(f"{counted(data.predicted, 'raw frame')} with a predicted mask")
 
+def _n_decisions(file):
+    "How many decisions hold: the latest of each reviewer on each mask, without those that were taken back."
+    total = 0
+    for reviews in read_reviews(file).values():
+        for sha256 in {row['mask_sha256'] for row in reviews.rows}: total += len(reviews.of(sha256).opinions())
+    return total
+
+def _count_reviews(data):
+    "Decisions on the masks of each source."
+    for file in sorted(data.paths.root.glob('reviews_*.csv')):
+        try:
+            find_source(data.paths, file.stem.removeprefix('reviews_'))          # or it is a copy, or no table of ours
+            n = _n_decisions(file)
+        except DataError: continue                                               # `check` has told
+        if n: data.found.append(f"{counted(n, 'decision')} in {file.name}")
+
 def _survey(paths):
     "What a data folder holds."
     data = _Data(paths)
@@ -202,6 +219,7 @@ def _survey(paths):
     _look_at_raw(data)
     _look_at_lists(data)
     _count_results(data)
+    _count_reviews(data)
     return data
 
 # %% ../nbs/62_start.ipynb #57a47010

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DRAWN', 'NOT_DRAWN', 'SIDE', 'BY_NAME', 'ALL', 'UNSURE', 'IMPLAUSIBLE', 'WORDS', 'VIEW_TRAITS', 'AHEAD', 'KEPT_LOOKS',
-           'SIGNS', 'STILL_WIDTH', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'MIN_SWEEP', 'STRIP_PICTURES',
-           'STRIP_WIDTH', 'STRIP_MARKS', 'source_pairs', 'source_table', 'Look', 'look_at', 'MaskViewer', 'with_width',
-           'make_button', 'make_toggle', 'make_group']
+           'CORRECTED', 'SIGNS', 'STILL_WIDTH', 'STILL_QUALITY', 'SHEET', 'COLUMNS', 'THUMB', 'MIN_SWEEP',
+           'STRIP_PICTURES', 'STRIP_WIDTH', 'STRIP_MARKS', 'source_pairs', 'source_table', 'Look', 'look_at',
+           'MaskViewer', 'with_width', 'make_button', 'make_toggle', 'make_group']
 
 # %% ../nbs/52_viewer.ipynb #14946f37
 import base64
@@ -409,8 +409,8 @@ def _matching(self: MaskViewer, names: list[str]) -> list[str]:
 
 # %% ../nbs/52_viewer.ipynb #ad4085b5
 @patch
-def _filter(self: MaskViewer, name: str):
-    "List the matching frames in order, and show `name` or the next one that matches."
+def _filter(self: MaskViewer, name: str, news: str = ''):
+    "List the matching frames in order, and show `name` or the next one that matches, with `news` in the text."
     ordered = self._ordered()
     self.shown = self._matching(ordered)
     rank = {n: k for k, n in enumerate(ordered)}
@@ -420,7 +420,7 @@ def _filter(self: MaskViewer, name: str):
     with self.index.hold_sync(), self.index.hold_trait_notifications():
         self.index.max = last
         self.index.value = position
-    self._load()
+    self._load(news)
 
 # %% ../nbs/52_viewer.ipynb #9aad2b27
 @patch
@@ -506,15 +506,15 @@ def _put_down(self: MaskViewer):
 
 # %% ../nbs/52_viewer.ipynb #dec62eb4
 @patch
-def _load(self: MaskViewer):
-    "Read the frame that the slider points at, and show it."
+def _load(self: MaskViewer, news: str = ''):
+    "Read the frame that the slider points at, and show it, with `news` in the text."
     before, warning = self.name, self._refresh()
     if self.shown: self._read_current()
     else: self.look = Look(error='No frame matches these filters. Clear one of them.')
     warning = self._arrive(self.name != before) or warning
     if self.sheet: self._thumbnails(True)
     else: self._show()
-    self._tell(warning)
+    self._tell(warning, news)
 
 @patch
 def _read_current(self: MaskViewer):
@@ -532,6 +532,11 @@ def _visible_masks(self: MaskViewer) -> dict[str, np.ndarray]:
     return self.look.masks
 
 @patch
+def _role(self: MaskViewer, kind: str) -> str:
+    "What the legend says of a mask, after its name."
+    return ''
+
+@patch
 def _show_tools(self: MaskViewer):
     "Show what can be used now, and hide the rest."
 
@@ -547,7 +552,7 @@ def _show(self: MaskViewer):
     if masks is self.look.masks: layers = list(self.look.layers.values())
     else: layers = [layer(kind, mask) for kind, mask in masks.items()]
     state, color = self._sign()
-    layers += self._onion_layer()
+    layers = [part | {'label': part['label'] + self._role(part['name'])} for part in layers] + self._onion_layer()
     box = bone_box(list(masks.values()))
     self.canvas.show(self.name, self.look.jpeg, layers, box, self._known_size(), state, color)
     self._show_strip()
@@ -562,8 +567,10 @@ def _onion_layer(self: MaskViewer) -> list[dict]:
     return [] if mask is None or mask.shape != self.look.image.shape else [layer('before', mask)]
 
 # %% ../nbs/52_viewer.ipynb #52a7d002
+CORRECTED = 'corrected'       # a mask of the frame is drawn, and the old one is not judged, or not right
 SIGNS = {'kept': '#1b7837', 'rejected': '#b2182b', 'to fix': '#b35806', DISPUTE: '#762a83', OUTDATED: '#525252',
-         NOT_REVIEWED: '#525252', DRAWN: '#1b7837', NOT_DRAWN: '#525252', 'drawing': '#08519c'}    # state -> color
+         NOT_REVIEWED: '#525252', CORRECTED: '#00606b', DRAWN: '#1b7837', NOT_DRAWN: '#525252',
+         'drawing': '#08519c'}                            # state -> color
 
 @patch
 def _sign(self: MaskViewer) -> tuple[str, str]:
@@ -581,7 +588,6 @@ def _score_text(scores, size):
 
 def _place_text(stats):
     "Where the bone is, in words, from `mask_stats`."
-    if not stats['area_frac']: return 'no bone in this mask'
     return (f"bone covers {stats['area_frac']:.1%} of the frame, its center at {stats['cy_rel']:.0%} of the depth and "
             f"{stats['cx_rel']:.0%} of the width")
 
@@ -597,6 +603,11 @@ def _known_size(self: MaskViewer) -> tuple[float, float] | None:
     return None if size_problem(size, self.look.image.shape) else size
 
 @patch
+def _empty_text(self: MaskViewer) -> str:
+    "What an empty mask means."
+    return 'no bone in this mask'
+
+@patch
 def _numbers(self: MaskViewer) -> list[str]:
     "What is known about the mask on the screen, line by line."
     mask, manual = self.look.masks.get(self.source.kind), self.look.masks.get('manual')
@@ -604,8 +615,8 @@ def _numbers(self: MaskViewer) -> list[str]:
     lines, told = [f'Its pixel size is not used: {problem}'] if problem else [], []
     if mask is not None:
         measured = mask_stats(mask)
-        lines.append(_place_text(measured))
-        told += list(measured)
+        lines.append(_place_text(measured) if mask.any() else self._empty_text())
+        told += [*measured, *([] if mask.any() else ['plausible'])]     # an empty mask may be right
     if mask is not None and manual is not None and self.source.kind != 'manual':
         size = self._known_size()
         scores = frame_scores(mask, manual, size)

@@ -478,8 +478,8 @@ def _outcome(argv):
     except (DataError, FloatingPointError) as e: return _say(f'lumbar_seg {name}: {e}')
     except OSError as e: return _say(f'lumbar_seg {name}: {disk_message(e)}')
     except KeyboardInterrupt:
-        how = 'again, without --replace,' if '--replace' in arguments else 'again'
-        return _say(f'\nStopped. What is finished is kept: run `lumbar_seg {name}` {how} to resume.', 130)
+        how = 'without --replace' if '--replace' in arguments else 'again'
+        return _say(f'\nStopped. What is finished is kept: run the same command {how} to resume.', 130)
     if hasattr(result, 'to_string'):                 # a table
         return 0, result.to_string() if len(result) else 'Nothing to list, or no difference.'
     return 0 if getattr(result, 'ok', True) else 1, str(result)

@@ -33,8 +33,8 @@ from .training import recipe, train
 from .analysis import analyze_masks
 from .prediction import predict_folder
 from .pseudo_labels import pseudo_label, pseudo_training_list
-from .evaluation import Evaluation, main_measure, measure_title, scored_pairs
-from .report import STYLE, detection_table, evaluate_and_report, scores_table
+from .evaluation import Evaluation, evaluate, main_measure, measure_title, scored_pairs
+from .report import STYLE, detection_table, scores_table, write_report
 
 # %% ../nbs/60_demo.ipynb #550b6faa
 DEMO_ROOT = 'data/demo'
@@ -85,8 +85,11 @@ def _train_model(root, name, quick):
     return f"Dice {result.best['val_dice']:.2f} on the val frames"
 
 # %% ../nbs/60_demo.ipynb #a6f4c084
+_REPORTED = list(DEMO_WEIGHTS).index('strong')
+
 def _score(root, evaluations):
-    for weights in DEMO_WEIGHTS.values(): evaluations += evaluate_and_report(root, weights).evaluations
+    for weights in DEMO_WEIGHTS.values(): evaluations.append(evaluate(root, weights))
+    write_report([evaluations[_REPORTED]])
     scores = evaluations[0].scores
     return f"{counted(len(scores), 'frame')} of {counted(scores.group.nunique(), 'sweep')}"
 
@@ -174,8 +177,7 @@ def demo_page(
 ) -> str: # HTML
     "The page at the end of the demo."
     done = pd.DataFrame([(step.result, f'{step.seconds:.0f} s') for step in steps], [step.title for step in steps])
-    reports = [f'<a href="{e.folder.relative_to(root).as_posix()}/report.html">{name}</a>'
-               for name, e in zip(DEMO_WEIGHTS, evaluations, strict=True)]
+    report = f'{evaluations[_REPORTED].folder.relative_to(root).as_posix()}/report.html'
     commands = ''.join(f'<tr><th><code>{html.escape(command.format(root=root))}</code></th><td>{what}</td></tr>\n'
                        for command, what in _NEXT)
     return '\n'.join([
@@ -189,7 +191,8 @@ def demo_page(
         'of each network in red. Below, raw frames with pseudo-labels of the small network.</p>',
         *(_strip_html(title, pictures) for title, pictures in rows.items()),
         '<h2>Scores</h2>', demo_scores(evaluations).to_html(border=0), f'<p>{html.escape(SCORES_READING)}</p>',
-        f"<p>The full reports, with every frame and the worst ones shown: {', '.join(reports)}.</p>",
+        f'<p><a href="{report}">The full report on strong</a>, with every frame, and the worst ones shown. '
+        '<code>lumbar_seg evaluate</code> makes such a report.</p>',
         '<h2>What comes next</h2>', f'<table>{commands}</table>', '</body></html>\n'])
 
 # %% ../nbs/60_demo.ipynb #9dc77476
@@ -212,7 +215,7 @@ class DemoReport:
         result = work()
         step = Step(title, result, time.perf_counter() - began)
         self.steps.append(step)
-        print(f'{len(self.steps):2d}  {step.title:<26}{step.result:<48}{step.seconds:4.0f} s', flush=True)
+        print(f'{len(self.steps):2d}  {step.title:<26}{step.result:<56}{step.seconds:4.0f} s', flush=True)
 
     def __str__(self):
         return (f'\n{demo_scores(self.evaluations).to_string()}\n\nOpen this page, which shows it all:\n'

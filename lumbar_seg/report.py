@@ -74,7 +74,7 @@ def in_words(
         end = f'{bad:.2f} {e.unit} in the {which}'
         if which == 'worst 5 %': end = f'more than {end}'
         said += [f"The mean {measure_title(f1.name)} is {f1['mean']:.2f}{interval}.",
-                 'The mean distance between the predicted and the drawn line is less than '
+                 'The mean distance between the predicted and the drawn line is at most '
                  f"{distance['median']:.2f} {e.unit} in half of the frames with bone, and {end}."]
     return ' '.join(said)
 
@@ -419,8 +419,8 @@ def sections(
                 f'one counts. We propose {measure_title(main_measure(first.unit))}; the others belong in an appendix.')
         add('Every frame', frames_figure, f'Each point is a frame of {first.name}, each column a group. Bars: mean of '
             'the group. Line and band: mean over all frames and its 95 % interval.')
-        add('F1 against the tolerance', curve_figure, 'Where the curve flattens, the rest was missed, not misplaced. '
-            'Bands: 10th to 90th percentile of the frames.')
+        add('F1 against the tolerance', curve_figure, 'Where the curve flattens, the rest was missed, or marked where '
+            'there is no bone. Bands: 10th to 90th percentile of the frames.')
         add('Where does it fail?', trend_figure, 'Each point is a frame. Depth, area and brightness are those of the '
             'true bone. A rank correlation near +1 or -1 is a trend; with few frames even 0.5 may be chance.')
         add('By group', groups_table, 'Is it one hard patient, or are all a little hard? The worst group comes first.')

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from .layout import BEST_WEIGHTS, IMAGE_SUFFIXES, DataError, Paths, find_source, image_files, is_by_product
 from .layout import require_folder, unread_in
 from .images import picture_problem, read_gray
-from .frames import folder_masks, frame_stem, pair_files, read_settings
+from .frames import folder_masks, frame_groups, frame_stem, pair_files, read_settings
 from .records import weights_in
 from .display import as_html, counted, progress, some_of
 from .reviews import read_reviews
@@ -25,6 +25,7 @@ from .origins import Origin
 from .checks import REMEDIES, check_pairs
 from .splits import PARTS, audit_splits, describe_lists, frames_to_add, make_splits
 from .splits import read_splits
+from .metrics import MIN_INTERVAL_GROUPS
 from .analysis import analyze_masks
 from .loose_files import KINDS, collect, copy_files, describe_found, describe_left_out, describe_unused
 from .loose_files import files_to_copy
@@ -133,6 +134,11 @@ def _look_at_lists(data):
         splits = read_splits(data.paths)
         first, *others = describe_lists(data.paths, splits).splitlines()
         data.found += [f'lists: {first}', *others]
+        n_groups = len(set(frame_groups(data.paths, splits.test).values()))
+        if n_groups < MIN_INTERVAL_GROUPS:
+            data.found.append(f"{counted(n_groups, 'group')} in test, where a confidence interval needs "
+                              f'{MIN_INTERVAL_GROUPS}. With 10 or more groups: `lumbar_seg split --replace --shares '
+                              '50/20/30`, then `lumbar_seg analyze --save`')
         audit = audit_splits(data.paths)
         data.lists_ok, problems = audit.ok, audit.warnings
         _look_for_new(data, splits)

@@ -198,6 +198,9 @@ def _count_results(data):
     predicted = {frame.stem for frame in _pictures(paths.masks_pred)}
     data.predicted = len([frame for frame in _pictures(paths.raw_unlabelled) if frame.stem in predicted])
     if data.weights: data.found.append(f"{counted(len(data.weights), 'model')}: {some_of(data.weights, 4)}")
+    unfinished = sorted(file.stem for file in paths.models.glob('*.resume'))
+    if unfinished: data.found.append(f"{counted(len(unfinished), 'unfinished training')}: {some_of(unfinished, 4)}. "
+                                     'The command that began it resumes it')
     if data.folds: data.found.append(f"{counted(data.folds, 'network')} of a cross-validation")
     if data.scored: data.found.append(f"{counted(data.scored, 'evaluation')} in reports/")
     if data.predicted: data.found.append(f"{counted(data.predicted, 'raw frame')} with a predicted mask")

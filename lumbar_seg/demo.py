@@ -8,6 +8,7 @@ __all__ = ['DEMO_ROOT', 'DEMO_SHARES', 'DEMO_WEIGHTS', 'DEMO_SETTINGS', 'GREEN',
 
 # %% ../nbs/60_demo.ipynb #1a1f81aa
 import base64
+import contextlib
 import html
 import io
 import time
@@ -81,7 +82,10 @@ def _train_model(root, name, quick):
     if name == 'strong': settings['init'] = str(paths.models/DEMO_WEIGHTS['resnet34'])
     if quick: settings |= {'epochs': 1, 'epoch_steps': 2}
     with progress(None, f'Train {name}', total=settings['epochs'], unit='epoch', leave=False) as bar, without_bars():
-        result = train(recipe(name, **settings), root, quiet=True, after_epoch=lambda record: bar.update())
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            result = train(recipe(name, **settings), root, quiet=True, after_epoch=lambda record: bar.update())
+    for line in said.getvalue().splitlines():
+        if line.startswith('WARNING'): print(line)                       # not how many tensors were loaded
     return f"Dice {result.best['val_dice']:.2f} on the val frames"
 
 # %% ../nbs/60_demo.ipynb #a6f4c084

@@ -30,7 +30,7 @@ from .imports import add_frame_rows
 
 # %% ../nbs/57_loose_files.ipynb #57a4701b
 KINDS = {'dicom': 'DICOM file', 'video': 'video', 'pictures': 'picture', 'stack': 'picture of several frames',
-          'volume': 'volume'}
+         'volume': 'volume'}
 
 def _contents(folder, left_out):
     """The files of a folder, without what is below the folder `left_out`: recordings and pictures by their kind, a key
